@@ -1,0 +1,36 @@
+"""mmlearn: six multimodal models, each built step by step in a notebook.
+
+    import mmlearn as mm
+
+    batch = mm.world.scenes(64, seed=0, size=64)   # images, captions, records
+    clip = mm.CLIP.from_size("laptop")
+
+Nothing is imported before it is used, and nothing here touches the network.
+"""
+
+import importlib
+import os
+
+__version__ = "0.1.0"
+
+_PARTS = ("world", "show", "check", "train", "weights", "nn", "text", "clip")
+_MODELS = {"CLIP": "clip"}
+
+__all__ = [*_PARTS, *_MODELS]
+
+if os.environ.get("MMLEARN_OFFLINE") == "1":
+    from mmlearn.check.offline import block_network
+
+    block_network()
+
+
+def __getattr__(name: str):
+    if name in _MODELS:
+        return getattr(importlib.import_module(f"mmlearn.{_MODELS[name]}"), name)
+    if name in _PARTS:
+        return importlib.import_module(f"mmlearn.{name}")
+    raise AttributeError(f"module 'mmlearn' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

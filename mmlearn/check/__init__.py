@@ -1,0 +1,1 @@
+"""The proofs and the exercise checks that notebooks call."""
