@@ -1,0 +1,43 @@
+"""Make the shipped vocabulary: python -m mmlearn.text.make_vocabulary.
+
+Learned from the names and keywords of every concept of the artwork, the everyday ones
+counted twenty times so that each of their words becomes one token, and from what the
+world's captions say. The same world gives the same file, byte for byte.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmlearn.paths import data_path
+from mmlearn.text.bpe import Tokenizer
+
+VOCAB = 2048
+
+
+def corpus() -> Iterator[str]:
+    """Names, plurals, keywords, groups."""
+    concepts = json.loads(data_path("artwork", "concepts.json").read_text("utf-8"))
+    for name, concept in concepts.items():
+        for _ in range(20 if concept["everyday"] else 1):
+            yield f"a {name}, two {concept['plural']}"
+        yield from concept["keywords"]
+        yield f"{concept['group']} {concept['subgroup']}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vocab", type=int, default=VOCAB, help="number of token ids")
+    parser.add_argument(
+        "--out", type=Path, default=data_path("text", "world_bpe.txt"), help="file"
+    )
+    options = parser.parse_args()
+    tokenizer = Tokenizer.train(corpus(), options.vocab)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(options.out)
+    print(f"{options.out}: {len(tokenizer)} tokens")
+
+
+if __name__ == "__main__":
+    main()
