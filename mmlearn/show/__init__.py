@@ -1,0 +1,25 @@
+"""Pictures, charts and widgets: everything a notebook shows goes through here.
+
+Every picture is an opaque PNG (so it reads on light and on dark pages) and carries
+alt text (so it reads without eyes).
+"""
+
+from mmlearn.show.charts import bars, lines, matrix
+from mmlearn.show.figures import COLOURS, INK, PAPER, axes, figure, to_image
+from mmlearn.show.pictures import grid, images
+from mmlearn.show.widgets import widget
+
+__all__ = [
+    "COLOURS",
+    "INK",
+    "PAPER",
+    "axes",
+    "bars",
+    "figure",
+    "grid",
+    "images",
+    "lines",
+    "matrix",
+    "to_image",
+    "widget",
+]
