@@ -1,0 +1,1 @@
+"""One file per model: the recipe by which its checkpoints are trained."""
