@@ -1,0 +1,1 @@
+"""One module a chapter: each public function checks the exercise of its name."""
