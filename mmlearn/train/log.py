@@ -5,7 +5,7 @@ import io
 import time
 from pathlib import Path
 
-from mmlearn.weights.atomic import atomic_file
+from mmlearn.weights.atomic import atomic_file, remove_leftovers
 
 
 class Log:

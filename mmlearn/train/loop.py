@@ -86,28 +86,23 @@ def fit(
     """
     device, rank, world = distributed.start(model, device)
     main, out = rank == 0, Path(out) if out is not None else None
+    _check(steps, accumulate, lr, clip, ema, resume)
     warmup = steps // 20 if warmup is None else warmup
     precision = pick_precision(precision, device)
-    run = {
-        **{"steps": steps, "lr": lr, "warmup": warmup, "floor": floor},
-        **{"weight_decay": weight_decay, "betas": list(betas), "clip": clip},
-        **{"ema": ema, "accumulate": accumulate, "precision": precision},
-        **{
-            "seed": seed,
-            "processes": world,
-            **(settings or {}),
-            "model": shapes(model),
-        },
-    }
-    _check(run, resume)
+    run = {"steps": steps, "lr": lr, "warmup": warmup, "floor": floor}
+    run |= {"weight_decay": weight_decay, "betas": list(betas), "clip": clip}
+    run |= {"ema": ema, "accumulate": accumulate, "precision": precision}
+    run |= {"seed": seed, "processes": world, **(settings or {})}
 
     model.to(device).train()
     objective = distributed.wrap(_Objective(model, loss_fn))
     optimizer = adamw(model, lr, weight_decay, betas)
+    optimizer.zero_grad()  # a reader may have called backward before
     scaler = grad_scaler(precision, device)
     average = EMA(model, ema)
     log = Log(out / "log.csv" if out and main else None, log_every, steps)
     changing = {"model": model, "ema": average, "optimizer": optimizer}
+    run["model"] = shapes(model)
     state = RunState(out, run, main, **changing, scaler=scaler, log=log)
     start = state.restore(resume)
     if start == 0:
@@ -189,15 +184,15 @@ class _Objective(nn.Module):
         }
 
 
-def _check(run: dict, resume: bool | str) -> None:
-    for name in ("steps", "accumulate"):
-        if not isinstance(run[name], int) or run[name] < 1:
-            raise ValueError(f"{name} must be a whole number from 1, not {run[name]!r}")
-    for name in ("lr", "clip"):
-        if run[name] is not None and not run[name] > 0:
-            raise ValueError(f"{name} must be above 0, not {run[name]!r}")
-    if run["ema"] is not None and not 0 <= run["ema"] < 1:
-        raise ValueError(f"ema is a decay from 0 to below 1, not {run['ema']!r}")
+def _check(steps, accumulate, lr, clip, ema, resume) -> None:
+    for name, number in (("steps", steps), ("accumulate", accumulate)):
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name} must be a whole number from 1, not {number!r}")
+    for name, number in (("lr", lr), ("clip", clip)):
+        if number is not None and not number > 0:
+            raise ValueError(f"{name} must be above 0, not {number!r}")
+    if ema is not None and not 0 <= ema < 1:
+        raise ValueError(f"ema is a decay from 0 to below 1, not {ema!r}")
     if resume not in (True, False, "changed"):
         raise ValueError(f"resume is True, False or 'changed', not {resume!r}")
 
