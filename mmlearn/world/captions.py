@@ -22,7 +22,7 @@ PLACES = {
     "meadow": ("in a meadow", "in the meadow"),
     "beach": ("on the beach", "on a beach"),
     "sea": ("at sea", "out at sea"),
-    "night": ("at night", "in the night"),
+    "night": ("at night", "under a night sky"),
     "snow": ("in the snow", "on a snowy day"),
 }
 _RELATIONS = {

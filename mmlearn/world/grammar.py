@@ -189,7 +189,8 @@ def _words(grammar: Grammar, lot: Lot) -> str:
     first = lot.pick(splits.WORDS)
     if grammar.split == "held_out" and lot.chance(0.5):
         first = lot.pick(splits.HELD_OUT_WORDS)
-    return f"{first} {lot.pick(splits.WORDS)}" if lot.chance(0.25) else first
+    second = lot.pick([word for word in splits.WORDS if word != first])
+    return f"{first} {second}" if lot.chance(0.25) else first
 
 
 @lru_cache(None)
@@ -202,8 +203,8 @@ def _tints(colours: tuple[str, ...]) -> tuple[str, ...]:
 def clashes(noun: str, artist: str | None, colour: str | None, background: str) -> bool:
     """Whether an item would be hard to see before a background.
 
-    It is where, for any main colour of the background, fewer than 45 % of its
-    visible pixels stand apart from that colour by more than 56 in RGB.
+    It is where, for any main colour of the background, fewer than half of its
+    visible pixels stand apart from that colour by more than 60 in RGB.
     """
     if noun == SIGN:
         return False
@@ -213,6 +214,6 @@ def clashes(noun: str, artist: str | None, colour: str | None, background: str) 
     body = picture[picture[..., 3] > 128][:, :3]
     for main in main_colours(background):
         apart = ((body - main) ** 2).sum(1) ** 0.5
-        if (apart > 56).mean() < 0.45:
+        if (apart > 60).mean() < 0.5:
             return True
     return False
