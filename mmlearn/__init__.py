@@ -15,8 +15,9 @@ __version__ = "0.1.0"
 
 _PARTS = ("world", "show", "check", "train", "weights", "nn", "text", "clip")
 _MODELS = {"CLIP": "clip"}
+_FUNCTIONS = {"doctor": "diagnosis"}
 
-__all__ = [*_PARTS, *_MODELS]
+__all__ = [*_PARTS, *_MODELS, *_FUNCTIONS]
 
 if os.environ.get("MMLEARN_OFFLINE") == "1":
     from mmlearn.check.offline import block_network
@@ -25,8 +26,9 @@ if os.environ.get("MMLEARN_OFFLINE") == "1":
 
 
 def __getattr__(name: str):
-    if name in _MODELS:
-        return getattr(importlib.import_module(f"mmlearn.{_MODELS[name]}"), name)
+    home = _MODELS.get(name) or _FUNCTIONS.get(name)
+    if home:
+        return getattr(importlib.import_module(f"mmlearn.{home}"), name)
     if name in _PARTS:
         return importlib.import_module(f"mmlearn.{name}")
     raise AttributeError(f"module 'mmlearn' has no attribute {name!r}")

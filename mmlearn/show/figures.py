@@ -4,7 +4,10 @@ Figures are made without pyplot: nothing global is changed, nothing has to be cl
 and no backend draws a second copy.
 """
 
+import base64
+import html
 import io
+import os
 
 import matplotlib as mpl
 import numpy as np
@@ -127,21 +130,31 @@ def check_alt(alt: str | None, what: str) -> str:
 
 
 def display_png(image: Image.Image, alt: str, extra: dict | None = None) -> None:
-    """Send a PNG with its alt text to the page (outside a notebook, print the text)."""
-    import base64
+    """Send a PNG with its alt text to the page (outside a notebook, print the text).
 
+    JupyterLab does not read the alt text of a PNG, but does that of HTML: a live page
+    gets both. What is committed holds the PNG alone, which every viewer can show.
+    """
     from IPython import get_ipython
     from IPython.display import display
 
     if get_ipython() is None:
         print(f"[picture: {alt}]")
         return
-    data = {
-        "image/png": base64.b64encode(png_bytes(image)).decode("ascii"),
-        "text/plain": f"[picture: {alt}]",
-        **(extra or {}),
-    }
+    png = base64.b64encode(png_bytes(image)).decode("ascii")
+    data = {"image/png": png, "text/plain": f"[picture: {alt}]", **(extra or {})}
+    if not extra and os.environ.get("MMLEARN_STATIC") != "1":
+        data["text/html"] = img_tag(png, image.size, alt)
     display(data, metadata={"image/png": {"alt": alt}}, raw=True)
+
+
+def img_tag(png: str, size: tuple[int, int], alt: str) -> str:
+    """An <img> of fixed size, decoded before it is shown: no jump and no flicker."""
+    return (
+        f'<img class="mmlearn" decoding="sync" alt="{html.escape(alt)}" '
+        f'width="{size[0]}" height="{size[1]}" style="max-width:none" '
+        f'src="data:image/png;base64,{png}">'
+    )
 
 
 def figure(fig: Figure, *, alt: str) -> None:

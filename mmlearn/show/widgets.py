@@ -15,7 +15,14 @@ import time
 
 from PIL import Image
 
-from mmlearn.show.figures import check_alt, close, display_png, png_bytes, to_image
+from mmlearn.show.figures import (
+    check_alt,
+    close,
+    display_png,
+    img_tag,
+    png_bytes,
+    to_image,
+)
 from mmlearn.show.pictures import WIDEST, grid
 
 SLOW = 0.15  # seconds a drawing may take and still follow a moving slider
@@ -160,7 +167,7 @@ def show_live(draw, alt, start: dict, made: dict) -> None:
     began = time.perf_counter()
     first = render(draw, start)
     slow = time.perf_counter() - began > SLOW
-    view = w.HTML(value=img_tag(first, alt_text(alt, start)))
+    view = w.HTML(value=picture_tag(first, alt_text(alt, start)))
     said = w.HTML()
 
     def redraw(_change):
@@ -171,7 +178,7 @@ def show_live(draw, alt, start: dict, made: dict) -> None:
             said.value = f"<b>✗</b> {html.escape(f'{type(error).__name__}: {error}')}"
             return
         said.value = ""
-        view.value = img_tag(image, text)
+        view.value = picture_tag(image, text)
 
     for one in made.values():
         if slow and hasattr(one, "continuous_update"):
@@ -184,11 +191,7 @@ def show_live(draw, alt, start: dict, made: dict) -> None:
     display_png(first, alt_text(alt, start), {mime: bundle[mime]})
 
 
-def img_tag(image: Image.Image, alt: str) -> str:
-    """An <img> of fixed size, decoded before it is shown: no jump and no flicker."""
-    data = base64.b64encode(png_bytes(image)).decode("ascii")
-    return (
-        f'<img class="mmlearn-widget" decoding="sync" alt="{html.escape(alt)}" '
-        f'width="{image.width}" height="{image.height}" style="max-width:none" '
-        f'src="data:image/png;base64,{data}">'
-    )
+def picture_tag(image: Image.Image, alt: str) -> str:
+    """The picture as HTML, which unlike an image widget has alt text."""
+    png = base64.b64encode(png_bytes(image)).decode("ascii")
+    return img_tag(png, image.size, alt)

@@ -1,0 +1,88 @@
+"""Fresh outputs into committed notebooks, and nothing else with them."""
+
+import copy
+import re
+from pathlib import Path
+
+import nbformat
+
+from mmlearn.weights.atomic import atomic_file
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+KERNEL = {
+    "display_name": "Python 3 (ipykernel)",
+    "language": "python",
+    "name": "python3",
+}
+# A progress bar of tqdm: it says nothing once it is full, and its times differ.
+PROGRESS = re.compile(r"\d+%\|.*?\||\d+(it|batch|step)s? \[\d+:\d+")
+
+
+def with_outputs(committed: dict, executed: dict) -> dict:
+    """A copy of the committed notebook with the executed one's outputs, cleaned.
+
+    Sources, cell ids and tags stay; papermill's metadata, widget state, progress bars
+    and the executing machine's language version do not come along.
+    """
+    new = copy.deepcopy(committed)
+    fresh = [c for c in executed["cells"] if "injected-parameters" not in tags(c)]
+    if len(fresh) != len(new["cells"]):
+        raise ValueError("the executed notebook has other cells than the committed one")
+    count = 0
+    for cell, ran in zip(new["cells"], fresh, strict=True):
+        if cell["cell_type"] != "code":
+            continue
+        cell["outputs"] = clean_outputs(ran.get("outputs", []))
+        count += 1
+        cell["execution_count"] = count if cell["source"].strip() else None
+        for output in cell["outputs"]:
+            if output["output_type"] == "execute_result":
+                output["execution_count"] = count
+        for name in ("papermill", "execution", "collapsed", "scrolled"):
+            cell["metadata"].pop(name, None)
+    new["metadata"] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    new["nbformat"], new["nbformat_minor"] = 4, 5
+    return new
+
+
+def tags(cell: dict) -> list[str]:
+    return cell.get("metadata", {}).get("tags", [])
+
+
+def clean_outputs(outputs: list[dict]) -> list[dict]:
+    """Outputs as they are committed."""
+    kept = []
+    for output in map(copy.deepcopy, outputs):
+        if output["output_type"] == "stream":
+            output["text"] = clean_text("".join(output["text"]))
+            last = kept[-1] if kept else {}
+            if last.get("name") == output["name"]:
+                last["text"] += output["text"]
+            elif output["text"]:
+                kept.append(output)
+        elif "data" in output and WIDGET in output["data"]:
+            del output["data"][WIDGET]
+            # A progress widget leaves only its text; a picture stays a picture.
+            if set(output["data"]) - {"text/plain"}:
+                kept.append(output)
+        else:
+            kept.append(output)
+    return kept
+
+
+def clean_text(text: str) -> str:
+    """What a terminal would show at the end, without progress bars."""
+    lines = []
+    for line in text.split("\n"):
+        line = line.rstrip("\r").rpartition("\r")[2]
+        if not PROGRESS.search(line):
+            lines.append(line)
+    return "\n".join(lines) if "".join(lines).strip() else ""
+
+
+def save(path: Path, notebook: dict) -> None:
+    """Write a notebook, whole or not at all, in nbformat's own layout."""
+    node = nbformat.from_dict(notebook)
+    nbformat.validate(node)
+    with atomic_file(path) as file:
+        file.write(nbformat.writes(node).encode("utf-8") + b"\n")
