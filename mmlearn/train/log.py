@@ -51,6 +51,7 @@ class Log:
         if self.path is None:
             return
         self._fields = list(dict.fromkeys(name for row in self.rows for name in row))
+        remove_leftovers(self.path)
         with atomic_file(self.path) as file:
             file.write(self._text(self.rows, header=True).encode())
 

@@ -62,6 +62,7 @@ def atomic_directory(path: str | Path, overwrite: bool = False) -> Iterator[Path
             if file.is_file():
                 with open(file, "rb") as opened:
                     os.fsync(opened.fileno())
+                _usual_permissions(file, 0o666)
         _usual_permissions(new, 0o777)
         if path.exists():
             os.rename(path, old)

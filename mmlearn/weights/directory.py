@@ -40,9 +40,10 @@ def find(name_or_dir: str | Path, model_name: str) -> Path:
     directory = Path(name_or_dir)
     if directory.is_dir():
         return directory
+    one = "one of those sizes, or " if sizes else ""
     raise WeightsError(
-        f"there is no {model_name} checkpoint {str(name_or_dir)!r} ({have}): give one "
-        "of those sizes, or a directory written by save_pretrained"
+        f"there is no {model_name} checkpoint {str(name_or_dir)!r} ({have}): give {one}"
+        "a directory written by save_pretrained"
     )
 
 

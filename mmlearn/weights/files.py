@@ -9,6 +9,7 @@ which builds tensors and calls nothing else.
 import hashlib
 import json
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -101,7 +102,9 @@ def load_plain_torch(path: str | Path) -> dict[str, Tensor]:
     if not start.startswith(_PICKLE_STARTS):
         raise WeightsError(f"{path} is not a file made by torch.save, or a damaged one")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whatever it warns of, we refuse below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise WeightsError(
             f"{path} is a pickle that holds more than plain tensors, and reading it "
