@@ -22,11 +22,11 @@ from mmlearn.world.artwork import (
 )
 from mmlearn.world.backgrounds import BACKGROUNDS
 from mmlearn.world.batches import Batch, drawings, scenes
-from mmlearn.world.captions import caption, captions
-from mmlearn.world.compose import arrange
-from mmlearn.world.folder import folder
+from mmlearn.world.by_hand import arrange
 from mmlearn.world.grammar import Grammar, compose
+from mmlearn.world.own_pictures import folder
 from mmlearn.world.pairs import FACTS, facts, twin
+from mmlearn.world.phrases import caption, captions
 from mmlearn.world.render import draw
 from mmlearn.world.scene import COLOURS, KINDS, RELATIONS, SHAPES, Item, Scene
 from mmlearn.world.splits import SPLITS, held_out

@@ -159,8 +159,8 @@ def _read(path) -> bytes:
     data = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(data).hexdigest() != _sums().get(name):
         raise WorldError(
-            f"the artwork file {name} is {'damaged' if data else 'missing'} (its SHA-256 "
-            "is not the one it was shipped with): restore it with "
+            f"the artwork file {name} is {'damaged' if data else 'missing'} (its "
+            "SHA-256 is not the one it was shipped with): restore it with "
             "git checkout -- data/artwork, or install mmlearn again"
         )
     return data

@@ -7,8 +7,8 @@ import torch
 
 from mmlearn.world import artwork, layout
 from mmlearn.world.backgrounds import BACKGROUNDS, VARIANTS
-from mmlearn.world.captions import PLACES, caption
 from mmlearn.world.grammar import Grammar, Lot, clashes, compose
+from mmlearn.world.phrases import PLACES, caption
 from mmlearn.world.render import draw
 from mmlearn.world.scene import Item, Scene
 from mmlearn.world.words import WorldError, article, known

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from mmlearn.world import artwork
 from mmlearn.world.backgrounds import BACKGROUNDS
 from mmlearn.world.batches import scenes
-from mmlearn.world.captions import caption
 from mmlearn.world.pairs import facts, twin
+from mmlearn.world.phrases import caption
 from mmlearn.world.render import draw
 from mmlearn.world.scene import COLOURS, KINDS, SHAPES, Item, Scene
 

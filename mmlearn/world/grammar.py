@@ -12,7 +12,7 @@ from random import Random
 from mmlearn.world import artwork, layout, splits
 from mmlearn.world.backgrounds import BACKGROUNDS, VARIANTS, main_colours
 from mmlearn.world.scene import COLOURS, KINDS, RELATIONS, SHAPES, SIGN, Item, Scene
-from mmlearn.world.sprites import original
+from mmlearn.world.sprite_row import original
 from mmlearn.world.words import WorldError, known
 
 MOST_TRIES = 400

@@ -6,7 +6,7 @@ that it can only be read one way: "above" leaves a gap, "on top of" touches.
 
 from collections.abc import Callable
 
-from mmlearn.world.sprites import extent
+from mmlearn.world.sprite_row import extent
 
 Box = tuple[float, float, float, float]
 Draw = Callable[[float, float], float]  # a random number between two bounds

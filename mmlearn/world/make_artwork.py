@@ -301,7 +301,8 @@ def write_glyphs(out: Path):
 def write_sums(out: Path):
     """SHA-256 of every file, in the format of sha256sum."""
     lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(out).as_posix()}"
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  "
+        f"{path.relative_to(out).as_posix()}"
         for path in sorted(out.rglob("*"))
         if path.is_file() and path.name != "SHA256SUMS"
     ]
@@ -325,7 +326,8 @@ def main(packages: str, out: str):
     write_glyphs(target)
     unicode = sources.root["licences"] / "licenses/Unicode-3.0.json"
     (target / "LICENSE-names").write_text(
-        "Names and keywords: Unicode CLDR, by way of emojibase-data 17.0.0 (MIT, Miles Johnson).\n\n"
+        "Names and keywords: Unicode CLDR, by way of emojibase-data 17.0.0 "
+        "(MIT, Miles Johnson).\n\n"
         + json.loads(unicode.read_text())["licenseText"].rstrip()
         + "\n",
         encoding="utf8",

@@ -9,7 +9,7 @@ import torch
 
 from mmlearn.world.backgrounds import background
 from mmlearn.world.scene import Scene
-from mmlearn.world.sprites import MOST_PIXELS, sprite_row
+from mmlearn.world.sprite_row import MOST_PIXELS, sprite_row
 from mmlearn.world.words import WorldError
 
 SMALLEST, LARGEST = 16, 1024
@@ -23,7 +23,8 @@ def draw(scenes: list[Scene], size: int = 64, device: str | torch.device = "cpu"
     """
     if not isinstance(size, int) or not SMALLEST <= size <= LARGEST:
         raise WorldError(
-            f"a picture is {SMALLEST} to {LARGEST} pixels wide, a whole number, not {size!r}"
+            f"a picture is {SMALLEST} to {LARGEST} pixels wide, a whole number, "
+            f"not {size!r}"
         )
     if not scenes:
         raise WorldError("no scenes were given to draw: give at least one record")

@@ -99,8 +99,8 @@ def check_words(words: str) -> str:
     odd = sorted({c for c in text if c != " " and c not in glyphs()})
     if not parts or len(parts) > 2 or max(map(len, parts)) > 7 or odd:
         raise WorldError(
-            f"a sign cannot say {words!r}: one or two words of up to seven letters each, "
-            "A to Z, digits, ! and ?" + (f" (not {' '.join(odd)})" if odd else "")
+            f"a sign cannot say {words!r}: one or two words of up to seven letters "
+            "each, A to Z, digits, ! and ?" + (f" (not {' '.join(odd)})" if odd else "")
         )
     return text
 

@@ -59,8 +59,8 @@ def count(noun: str, number: int) -> bool:
 def ordered_pair(first: str, relation: str, second: str) -> bool:
     """Whether these two nouns are held out in this order.
 
-    "A right of B" is "B left of A", and "A below B" is "B above A". One unordered pair in
-    five misses one of its two orders; the other order stays in training.
+    "A right of B" is "B left of A", and "A below B" is "B above A". One unordered
+    pair in five misses one of its two orders; the other order stays in training.
     """
     if relation in ("right of", "below"):
         first, second = second, first

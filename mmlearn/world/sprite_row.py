@@ -69,7 +69,7 @@ def extent(
 
 
 def scaled(picture: np.ndarray, width: int, height: int) -> torch.Tensor:
-    """Scale an RGBA picture to ``(height * width,)`` int32, premultiplied bytes RGBA."""
+    """Scale RGBA to ``(height * width,)`` int32, premultiplied bytes."""
     rgba = (
         torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
     )

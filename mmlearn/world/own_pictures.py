@@ -63,8 +63,8 @@ class Folder:
         path = self.path / CAPTIONS
         if not path.is_file():
             raise WorldError(
-                f"{self.path} has no {CAPTIONS}: write one with the header file,caption "
-                "and a row for each picture"
+                f"{self.path} has no {CAPTIONS}: write one with the header "
+                "file,caption and a row for each picture"
             )
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
@@ -79,8 +79,8 @@ class Folder:
                 continue
             if len(row) != 2 or not row[1].strip():
                 raise WorldError(
-                    f"line {number} of {path} must be a file and its caption, two cells "
-                    "(a caption that holds a comma goes in double quotes)"
+                    f"line {number} of {path} must be a file and its caption, two "
+                    "cells (a caption that holds a comma goes in double quotes)"
                 )
             name = row[0].strip()
             if name in captions:
@@ -112,8 +112,8 @@ class Folder:
                 image = ImageOps.exif_transpose(image).convert("RGBA")
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
             raise WorldError(
-                f"{self.path / name} cannot be read as a picture: replace it, or take it "
-                f"and its row in {CAPTIONS} out"
+                f"{self.path / name} cannot be read as a picture: replace it, or "
+                f"take it and its row in {CAPTIONS} out"
             ) from None
         image = ImageOps.fit(image, (self.size, self.size), Image.LANCZOS)
         white = Image.new("RGBA", image.size, "white")
