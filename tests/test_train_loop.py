@@ -19,6 +19,7 @@ from mmlearn.train import (
     command,
     ema_decay,
     fit,
+    loop,
     recipes,
     schedule,
 )
@@ -353,6 +354,35 @@ def test_precision_is_chosen_by_the_device(monkeypatch):
         pick_precision("fp16", cpu)
     with pytest.raises(ValueError, match="fp32, bf16 or fp16, not 'half'"):
         pick_precision("half", cpu)
+
+
+def test_a_scaled_loss_trains_alike_and_skips_what_overflows(monkeypatch):
+    # fp16's scaler, here on the CPU, where autocast stays in float32.
+    plain = quiet(network(), loss_fn, batches, steps=10)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    monkeypatch.setattr(loop, "grad_scaler", lambda precision, device: scaler)
+    scaled = quiet(network(), loss_fn, batches, steps=10, accumulate=1)
+    assert torch.allclose(scaled.model[0].weight, plain.model[0].weight, atol=1e-6)
+    assert scaled.column("grad_norm") == pytest.approx(plain.column("grad_norm"))
+
+    weights = []
+
+    def overflows(model, batch, generator):
+        weights.append(model[0].weight.detach().clone())
+        loss, _ = loss_fn(model, batch, generator)
+        # A finite loss whose gradient, once scaled, is beyond float32.
+        return loss * (1e37 if 2 <= len(weights) <= 3 else 1.0)
+
+    quiet(network(), overflows, batches, steps=6)
+    assert torch.equal(weights[1], weights[2]) and torch.equal(weights[2], weights[3])
+    assert not torch.equal(weights[3], weights[4])
+    assert scaler.get_scale() == 2.0**8
+
+    def always(model, batch, generator):
+        return (model(batch[0]) * 0).square().sum().sqrt()
+
+    with pytest.raises(TrainingStopped, match="stopped at step 10: the loss is finite"):
+        quiet(network(), always, batches, steps=50)
 
 
 @pytest.mark.parametrize(

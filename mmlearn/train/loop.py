@@ -200,12 +200,13 @@ def _check(steps, accumulate, lr, clip, ema, resume) -> None:
 def _healthy(means: dict, scaler: torch.amp.GradScaler) -> bool:
     """Whether this step may change the weights.
 
-    With fp16 an overflowing gradient is usual, and the scaler skips the step; a scale
-    that had to fall below 1 shows that the gradients themselves are broken.
+    With fp16 an overflowing gradient is usual, and the scaler skips the step; if it
+    still overflows at a scale below 1, the gradient itself is broken.
     """
-    if scaler.is_enabled():
-        return math.isfinite(means["loss"]) and scaler.get_scale() >= 1
-    return math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])
+    skipped = scaler.is_enabled() and scaler.get_scale() >= 1
+    return math.isfinite(means["loss"]) and (
+        skipped or math.isfinite(means["grad_norm"])
+    )
 
 
 def _what_happened(means: dict, step: int, lr: float, state: RunState, model) -> str:

@@ -40,6 +40,8 @@ class Display:
 class _NotebookStream(io.TextIOBase):
     """Where tqdm writes in a notebook: the newest line replaces the one before."""
 
+    encoding = "utf-8"  # tqdm draws its bar in blocks, not in number signs
+
     def __init__(self):
         self._display = Display()
 
