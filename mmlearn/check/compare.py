@@ -7,6 +7,7 @@ mistake and not rounding: a wrong epsilon of 1e-6 is found.
 """
 
 import copy
+import sys
 from dataclasses import dataclass, field
 
 import torch
@@ -260,14 +261,18 @@ def is_about_dtype(error: RuntimeError) -> bool:
 
 def describe(mine, theirs) -> tuple[str, str]:
     """``MyAttention`` and ``mmlearn.nn.Attention``: names to tell the two apart."""
-    names = []
-    for thing in (mine, theirs):
-        what = type(thing) if isinstance(thing, nn.Module) else thing
-        name = getattr(what, "__name__", type(thing).__name__)
-        module = (getattr(what, "__module__", None) or "").split(".")
-        public = [part for part in module if part not in ("__main__", "builtins")]
-        known = public and public[0] in ("mmlearn", "torch")
-        names.append(".".join([*public, name]) if known else name)
-    if names[0] == names[1]:
-        names[0] = f"your {names[0]}"
-    return names[0], names[1]
+    first, second = public_name(mine), public_name(theirs)
+    return (f"your {first}" if first == second else first), second
+
+
+def public_name(thing) -> str:
+    """The name by which a reader would import it, from the shortest module it is in."""
+    what = type(thing) if isinstance(thing, nn.Module) else thing
+    name = getattr(what, "__name__", type(thing).__name__)
+    parts = (getattr(what, "__module__", None) or "").split(".")
+    if parts[0] in ("mmlearn", "torch"):
+        for end in range(1, len(parts) + 1):
+            module = sys.modules.get(".".join(parts[:end]))
+            if getattr(module, name, None) is what:
+                return ".".join([*parts[:end], name])
+    return name

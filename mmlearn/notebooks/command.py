@@ -84,7 +84,7 @@ def write_back(path: Path, name: str, size: str, done: Run, outputs: bool) -> No
 def write_out(folder: Path, name: str, done: Run, html: bool) -> None:
     """The executed notebook, and its page, into the output folder."""
     path = folder / f"{name}.ipynb"
-    notebook = with_outputs(done.notebook, done.notebook)
+    notebook = header.write_header(with_outputs(done.notebook, done.notebook), name)
     save(path, notebook)
     if html:
         from mmlearn.notebooks.page import write_html

@@ -11,6 +11,7 @@ from mmlearn.show.figures import INK, PAPER, check_alt, display_png, flatten
 
 GAP = 12  # pixels between pictures
 TARGET = 128  # pictures smaller than this are enlarged by a whole number
+FRAME = "#D5CFC0"  # a thin line, so that a white picture does not melt into the paper
 WIDEST = 960  # a grid wider than a notebook page is folded
 
 
@@ -91,7 +92,15 @@ def lay_out(pictures, titles, columns, cell, row_titles, column_titles):
             write(pen, (left - GAP, y + tall[row] // 2), sides[row], "rm")
         for column, i in enumerate(line):
             x = left + column * (cell + GAP)
-            paper.paste(pictures[i], (x + (cell - pictures[i].width) // 2, y))
+            inner = x + (cell - pictures[i].width) // 2
+            frame = (
+                inner - 1,
+                y - 1,
+                inner + pictures[i].width,
+                y + pictures[i].height,
+            )
+            pen.rectangle(frame, outline=FRAME)
+            paper.paste(pictures[i], (inner, y))
             write(pen, (x + cell // 2, y + tall[row] + 4), captions[i], "ma")
         y += tall[row] + below[row] + GAP
     return paper
