@@ -1,29 +1,32 @@
 """Make the shipped vocabulary: python -m mmlearn.text.make_vocabulary.
 
-Learned from the names and keywords of every concept of the artwork, the everyday ones
-counted twenty times so that each of their words becomes one token, and from what the
-world's captions say. The same world gives the same file, byte for byte.
+Learned from what the world's captions say, and from the names and keywords of every
+concept of the artwork, the everyday ones often, so that each of their words becomes
+one token. The same world gives the same file, byte for byte.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmlearn.paths import data_path
 from mmlearn.text.bpe import Tokenizer
+from mmlearn.world import Grammar, caption, compose, concepts
 
 VOCAB = 2048
+CAPTIONS = 10_000
 
 
 def corpus() -> Iterator[str]:
-    """Names, plurals, keywords, groups."""
-    concepts = json.loads(data_path("artwork", "concepts.json").read_text("utf-8"))
-    for name, concept in concepts.items():
-        for _ in range(20 if concept["everyday"] else 1):
-            yield f"a {name}, two {concept['plural']}"
-        yield from concept["keywords"]
-        yield f"{concept['group']} {concept['subgroup']}"
+    """Captions of scenes; names, plurals, keywords and groups of concepts."""
+    grammar = Grammar()
+    for index in range(CAPTIONS):
+        yield caption(compose(grammar, 0, index))
+    for concept in concepts().values():
+        for _ in range(20 if concept.everyday else 1):
+            yield f"{concept.name} {concept.plural or ''}"
+        yield from concept.keywords
+        yield f"{concept.group} {concept.subgroup}"
 
 
 def main() -> None:
