@@ -4,6 +4,7 @@ Every picture is an opaque PNG (so it reads on light and on dark pages) and carr
 alt text (so it reads without eyes).
 """
 
+from mmlearn.show.book_map import book_map
 from mmlearn.show.charts import bars, lines, matrix
 from mmlearn.show.figures import COLOURS, INK, PAPER, axes, figure, to_image
 from mmlearn.show.pictures import grid, images
@@ -15,6 +16,7 @@ __all__ = [
     "PAPER",
     "axes",
     "bars",
+    "book_map",
     "figure",
     "grid",
     "images",

@@ -119,7 +119,10 @@ def _draw(grammar: Grammar, lot: Lot, index: int) -> Scene | None:
     if kind in ("single", "count", "row"):
         first, number = _noun(grammar, lot, artist), 1
         if kind != "single":
-            allowed = [n for n in grammar.counts if kind == "count" or 2 <= n <= 4]
+            # Four things in a row are too small to tell apart; four shapes are not.
+            most = 5 if kind == "count" else 3 if first[2] else 4
+            least = 1 if kind == "count" else 2
+            allowed = [n for n in grammar.counts if least <= n <= most]
             if not allowed:
                 return None
             number = lot.pick(allowed)
@@ -159,7 +162,7 @@ def _draw(grammar: Grammar, lot: Lot, index: int) -> Scene | None:
     ]
     if kind == "sign":
         items.insert(0, sign)
-    styled = lot.chance(grammar.name_style) and any(noun[2] for noun in nouns)
+    styled = lot.chance(grammar.name_style) and nouns and all(noun[2] for noun in nouns)
     says = ("background",) if lot.chance(grammar.name_background) else ()
     return Scene(
         kind,

@@ -64,7 +64,7 @@ def scattered(number: int, draw: Draw) -> list[Box]:
 
 def row(number: int, draw: Draw) -> list[Box]:
     """Two to four items side by side at one height."""
-    side = draw(*{2: (22, 26), 3: (17, 19), 4: (13, 14)}[number])
+    side = draw(*{2: (22, 26), 3: (17, 19), 4: (14, 15)}[number])
     step = min(62 / number, side + 3 + draw(0, 3))
     y, start = 32 + draw(-14, 14), 32 - step * (number - 1) / 2
     return [box(start + i * step, y, side) for i in range(number)]
@@ -111,7 +111,7 @@ def _stack(nouns: list[tuple], x: float, side: int) -> list[Box]:
 
 def unlike(draw: Draw) -> list[Box]:
     """A big item and a small one, side by side or across a corner."""
-    big, small = draw(32, 36), draw(13, 16)
+    big, small = draw(33, 36), draw(15, 18)
     mirror = -1 if draw(0, 1) < 0.5 else 1
     y = 32 + draw(-10, 10)
     return [

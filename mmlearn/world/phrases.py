@@ -12,13 +12,13 @@ from mmlearn.world.words import article
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 
 PLACES = {
-    "white": ("on a white background", "on white"),
-    "grey": ("on a grey background", "on grey"),
-    "light blue": ("on a light blue background", "on light blue"),
-    "lavender": ("on a lavender background", "on lavender"),
-    "striped": ("on a striped background", "on stripes"),
-    "dotted": ("on a dotted background", "on dots"),
-    "tiled": ("on a tiled floor", "on tiles"),
+    "white": ("on a white background", "against a white background"),
+    "grey": ("on a grey background", "against a grey background"),
+    "light blue": ("on a light blue background", "against light blue"),
+    "lavender": ("on a lavender background", "against lavender"),
+    "striped": ("on a striped background", "against stripes"),
+    "dotted": ("on a dotted background", "against dots"),
+    "tiled": ("on a tiled floor", "on a floor of tiles"),
     "meadow": ("in a meadow", "in the meadow"),
     "beach": ("on the beach", "on a beach"),
     "sea": ("at sea", "out at sea"),
@@ -28,12 +28,12 @@ PLACES = {
 _RELATIONS = {
     "left of": (
         "{a} to the left of {b}",
-        "{a} left of {b}",
+        "{a} on the left of {b}",
         "{a} on the left and {b} on the right",
     ),
     "right of": (
         "{a} to the right of {b}",
-        "{a} right of {b}",
+        "{a} on the right of {b}",
         "{b} on the left and {a} on the right",
     ),
     "above": ("{a} above {b}", "{a} over {b}", "{a} at the top and {b} at the bottom"),
@@ -83,7 +83,7 @@ def _phrasings(scene: Scene) -> list[str]:
         ]
     if scene.kind == "pair":
         a, b = _a(first), _a(others[0])
-        return [f"{a} and {b}", f"{b} and {a}", f"{a} next to {b}"]
+        return [f"{a} and {b}", f"{b} and {a}", f"{a} with {b}"]
     says = f'"{first.words}"'
     word = "words" if " " in first.words else "word"
     signs = [
