@@ -154,19 +154,18 @@ def uninterrupted(processes, tmp_path_factory):
 def test_a_run_killed_at_random_moments_ends_bit_for_bit_the_same(
     processes, uninterrupted, tmp_path
 ):
-    moments = random.Random(0)
-    killed, reached = 0, set()
-    for _ in range(30):
-        # The whole run takes about half a second.
-        code = run(
-            processes, tmp_path, pause=0.004, kill_after=moments.uniform(0.02, 0.12)
-        )
+    moments, killed, reached = random.Random(0), 0, set()
+    for attempt in range(40):
+        # The whole run sleeps for a third of a second; each attempt lives a little
+        # longer than the one before, so that a busy machine gets ahead too.
+        life = moments.uniform(0.01, 0.06 + 0.02 * attempt)
+        code = run(processes, tmp_path, pause=0.004, kill_after=life)
         killed += code == -signal.SIGKILL
         if (tmp_path / "state.pt").exists():  # whole, whenever the kill came
             reached.add(torch.load(tmp_path / "state.pt", weights_only=True)["step"])
-        if code == 0 or killed == 8:
+        if code == 0 or (killed >= 5 and len(reached) >= 3):
             break
-    assert killed >= 4 and len(reached) >= 2, (killed, reached)
+    assert killed >= 3 and len(reached) >= 2, (killed, reached)
     assert run(processes, tmp_path) == 0
     assert same(content(tmp_path), uninterrupted)
     assert sorted(os.listdir(tmp_path)) == ["log.csv", "state.pt"]
