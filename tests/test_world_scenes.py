@@ -173,6 +173,6 @@ def test_splits_share_no_scene():
 FIRST_CAPTIONS = [
     "a 3D render of a dragon with a lemon in the meadow",
     "a picture of a snake on a white background",
-    "a sign with the word "SUN" on a grey background",
+    'a sign with the word "SUN" on a grey background',
     "a picture of one bus at night",
 ]

@@ -272,6 +272,8 @@ def public_name(thing) -> str:
     parts = (getattr(what, "__module__", None) or "").split(".")
     if parts[0] in ("mmlearn", "torch"):
         for end in range(1, len(parts) + 1):
+            if parts[end - 1].startswith("_"):
+                break
             module = sys.modules.get(".".join(parts[:end]))
             if getattr(module, name, None) is what:
                 return ".".join([*parts[:end], name])
