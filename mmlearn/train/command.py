@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             steps=args.steps,
             out=out,
-            device=args.device,
+            device=str(distributed.pick_device(args.device)),
             resume=not args.restart,
         )
     except (ResumeError, TrainingStopped, WeightsError) as error:
