@@ -73,7 +73,7 @@ SIZES = {
     | {"embed": 64, "patch_size": 16, "vision_width": 64, "vision_layers": 2}
     | {"text_width": 64, "text_layers": 1},
     "laptop": WORLD
-    | {"embed": 128, "patch_size": 8, "vision_width": 192, "vision_layers": 4}
+    | {"embed": 128, "patch_size": 8, "vision_width": 128, "vision_layers": 4}
     | {"text_width": 128, "text_layers": 2},
     "gpu": WORLD
     | {"embed": 256, "patch_size": 8, "vision_width": 384, "vision_layers": 8}

@@ -16,6 +16,7 @@ from mmlearn.clip import (
     zero_shot_classifier,
 )
 from mmlearn.text.bpe import Tokenizer
+from mmlearn.train.recipes import clip as recipe
 
 
 @pytest.fixture(scope="module")
@@ -236,3 +237,48 @@ def test_bad_names_labels_and_templates_are_refused(clip, tmp_path):
         CLIP(clip.config).tokenize("a fox")
     with pytest.raises(weights.WeightsError, match="no clip checkpoint 'huge'"):
         CLIP.from_pretrained("huge")
+
+
+def test_recipe_shows_no_noun_twice_and_every_batch_again():
+    batches = recipe.drawings(CLIP.from_size("laptop"), recipe.RECIPES["laptop"], 0)
+    images, tokens = batches(3)
+    assert images.shape == (40, 3, 64, 64) and len(tokens) == 40
+    assert len({tuple(row) for row in tokens.tolist()}) == 40
+    assert tokens.shape[1] < 10  # the padding is cut
+    again, other = batches(3), batches(4)
+    assert torch.equal(images, again[0]) and torch.equal(tokens, again[1])
+    assert not torch.equal(images, other[0])
+
+
+def test_recipe_shares_a_batch_among_processes(monkeypatch):
+    clip = CLIP.from_size("laptop")
+    whole = recipe.drawings(clip, recipe.RECIPES["laptop"], 0)(3)[0]
+    monkeypatch.setattr(recipe.distributed, "world", lambda: 2)
+    batches = recipe.drawings(clip, recipe.RECIPES["laptop"], 0)
+    first, second = batches(6)[0], batches(7)[0]
+    assert torch.equal(torch.stack([first, second], 1).flatten(0, 1), whole)
+    monkeypatch.setattr(recipe.distributed, "world", lambda: 3)
+    with pytest.raises(ValueError, match="40 cannot be shared by 3 processes"):
+        recipe.drawings(clip, recipe.RECIPES["laptop"], 0)(0)
+
+
+def test_augmentation_stays_in_range_and_draws_from_its_generator(images):
+    first, again, other = (
+        recipe.augment(images, torch.Generator().manual_seed(seed))
+        for seed in (0, 0, 1)
+    )
+    assert first.shape == images.shape and first.abs().max() <= 1
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    grey = images.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    still_grey = recipe.augment(grey, torch.Generator().manual_seed(0))
+    assert (still_grey - still_grey[:, :1]).abs().max() < 1e-5
+
+
+def test_recipe_saves_a_model_that_names_its_scores(tmp_path):
+    recipe.train("smoke", seed=0, steps=2, out=tmp_path, device="cpu", resume=False)
+    again = CLIP.from_pretrained(tmp_path / "model")
+    assert again.tokenizer is not None
+    card = weights.load_card(tmp_path / "model")
+    assert card["steps"] == 2 and card["scores"]["chance"] == 1 / 8
+    with pytest.raises(ValueError, match="smoke, laptop, gpu, not 'paper'"):
+        recipe.train("paper", out=tmp_path)
