@@ -136,7 +136,9 @@ def _draw(grammar: Grammar, lot: Lot, index: int) -> Scene | None:
         )
     elif kind == "sign":
         words = _words(grammar, lot)
-        nouns = [_noun(grammar, lot, artist)] if lot.chance(0.6) else []
+        # Below a sign of two lines there is no room for a thing one could tell.
+        under = " " not in words and lot.chance(0.75)
+        nouns = [_noun(grammar, lot, artist)] if under else []
         boxes = layout.signposted(len(words.split()), bool(nouns), lot.between)
         sign = Item(SIGN, boxes[0], words=words)
     else:
@@ -207,7 +209,7 @@ def clashes(noun: str, artist: str | None, colour: str | None, background: str) 
     """Whether an item would be hard to see before a background.
 
     It is where, for any main colour of the background, fewer than half of its
-    visible pixels stand apart from that colour by more than 60 in RGB.
+    visible pixels stand apart from that colour by more than 72 in RGB.
     """
     if noun == SIGN:
         return False
@@ -217,6 +219,6 @@ def clashes(noun: str, artist: str | None, colour: str | None, background: str) 
     body = picture[picture[..., 3] > 128][:, :3]
     for main in main_colours(background):
         apart = ((body - main) ** 2).sum(1) ** 0.5
-        if (apart > 60).mean() < 0.5:
+        if (apart > 72).mean() < 0.5:
             return True
     return False

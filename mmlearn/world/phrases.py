@@ -14,15 +14,15 @@ NUMBERS = ("no", "one", "two", "three", "four", "five")
 PLACES = {
     "white": ("on a white background", "against a white background"),
     "grey": ("on a grey background", "against a grey background"),
-    "light blue": ("on a light blue background", "against light blue"),
-    "lavender": ("on a lavender background", "against lavender"),
-    "striped": ("on a striped background", "against stripes"),
-    "dotted": ("on a dotted background", "against dots"),
+    "light blue": ("on a light blue background", "against a light blue background"),
+    "lavender": ("on a lavender background", "against a lavender background"),
+    "striped": ("on a striped background", "on a background of stripes"),
+    "dotted": ("on a dotted background", "on a background of dots"),
     "tiled": ("on a tiled floor", "on a floor of tiles"),
     "meadow": ("in a meadow", "in the meadow"),
     "beach": ("on the beach", "on a beach"),
     "sea": ("at sea", "out at sea"),
-    "night": ("at night", "under a night sky"),
+    "night": ("at night", "on a starry night"),
     "snow": ("in the snow", "on a snowy day"),
 }
 _RELATIONS = {
@@ -83,7 +83,7 @@ def _phrasings(scene: Scene) -> list[str]:
         ]
     if scene.kind == "pair":
         a, b = _a(first), _a(others[0])
-        return [f"{a} and {b}", f"{b} and {a}", f"{a} with {b}"]
+        return [f"{a} and {b}", f"{b} and {a}"]
     says = f'"{first.words}"'
     word = "words" if " " in first.words else "word"
     signs = [

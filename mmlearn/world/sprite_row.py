@@ -31,7 +31,7 @@ def tint(rgba: np.ndarray, colour: str) -> np.ndarray:
     target = np.array(COLOURS[colour], np.float32)
     lighter = np.clip((ratio - 1) / (255 / max(float(usual), 1.0) - 1 + 1e-6), 0, 1)
     painted = np.where(
-        ratio < 1, target * ratio, target + (255 - target) * lighter * 0.85
+        ratio < 1, target * ratio, target + (255 - target) * lighter * 0.6
     )
     return np.concatenate([painted.round().astype(np.uint8), rgba[..., 3:]], axis=-1)
 

@@ -26,7 +26,7 @@ def known(kind: str, word: str, words: Iterable[str]) -> str:
     words = list(words)
     if word in words:
         return word
-    near = get_close_matches(str(word), words, n=3, cutoff=0.6)
+    near = get_close_matches(str(word), words, n=3, cutoff=0.55)
     if near:
         hint = f"did you mean {' or '.join(map(repr, near))}?"
     elif len(words) <= 14:
