@@ -73,6 +73,15 @@ def test_wrong_requests_get_one_sentence(book, capfd, arguments, words):
     assert words in error and "Traceback" not in error
 
 
+def test_headers_are_written_without_running(book, capfd):
+    path = book / "09_sample.ipynb"
+    assert main(["notebooks", "--headers"]) == 0
+    once = path.read_bytes()
+    assert b"Open in Colab" in once and b'"execution_count": null' in once
+    assert main(["notebooks", "--headers"]) == 0
+    assert path.read_bytes() == once and capfd.readouterr().out == "✓ 09_sample\n"
+
+
 def test_badge_and_install_line_follow_the_public_address():
     unset = header.badge("01_clip", None) + header.install_line(None)
     assert "upload" in unset and unset.count(".whl") == 2

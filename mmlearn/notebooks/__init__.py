@@ -30,4 +30,7 @@ What the author of a notebook must know, all of it checked by `mmlearn.check.lin
   does not depend on the size), ``raises-exception`` is not used.
 * Exercises: ``setup``, ``exercise:NAME`` (the stub), ``check:NAME`` (ends in
   ``mm.check.exercise(…)``); solutions have the same tags and worked answers.
+
+``--refresh`` runs at laptop size and writes outputs, measurements and headers;
+``--headers`` writes only the badges, install lines and cards, of exercises too.
 """

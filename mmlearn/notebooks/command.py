@@ -1,6 +1,7 @@
 """``python -m mmlearn notebooks``: run, measure and refresh the notebooks."""
 
 import argparse
+import copy
 from pathlib import Path
 
 import nbformat
@@ -26,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write outputs and measurements into the committed notebooks instead",
     )
     parser.add_argument(
+        "--headers",
+        action="store_true",
+        help="run nothing: only write badges, install lines and cards anew",
+    )
+    parser.add_argument(
         "--record",
         action="store_true",
         help="keep this machine's measurements in data/results and in the cards",
@@ -34,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the notebooks one by one; 1 if any of them failed."""
+    if args.headers:
+        return write_headers(args.names)
     if args.refresh and args.size != "laptop":
         raise ValueError(
             "notebooks are committed as run at laptop size: use --refresh with it, and "
@@ -60,6 +68,17 @@ def run(args: argparse.Namespace) -> int:
             f"{len(failed)} failed: {', '.join(failed)}; nothing of theirs was written"
         )
     return 1 if failed else 0
+
+
+def write_headers(names: list[str]) -> int:
+    """What the script owns, into every committed notebook, exercises too."""
+    for path in project.find_notebooks(names, exercises=True):
+        before = nbformat.read(path, as_version=4)
+        after = header.write_header(copy.deepcopy(before), title(path))
+        if after != before:
+            save(path, after)
+            print(f"✓ {title(path)}")
+    return 0
 
 
 def title(path: Path) -> str:

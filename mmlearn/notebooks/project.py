@@ -50,16 +50,17 @@ def notebooks_folder() -> Path:
     return folder
 
 
-def find_notebooks(names: list[str]) -> list[Path]:
+def find_notebooks(names: list[str], exercises: bool = False) -> list[Path]:
     """The notebooks called so; all chapters and solutions if none is named.
 
-    A name is "01_clip", its beginning "01", "solutions/01_clip", or a path.
+    exercises: then those too (they are not run: they wait for the reader). A name is
+    "01_clip", its beginning "01", "solutions/01_clip", or a path.
     """
     folder = notebooks_folder()
     known = [*sorted(folder.glob("*.ipynb")), *sorted(folder.glob("*/*.ipynb"))]
     known = [path for path in known if not path.parent.name.startswith(".")]
     if not names:
-        return [path for path in known if path.parent.name != "exercises"]
+        return [p for p in known if exercises or p.parent.name != "exercises"]
     found = []
     for name in names:
         wanted = name.replace("\\", "/").removesuffix(".ipynb")
