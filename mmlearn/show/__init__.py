@@ -4,8 +4,9 @@ Every picture is an opaque PNG (so it reads on light and on dark pages) and carr
 alt text (so it reads without eyes).
 """
 
-from mmlearn.show.book_map import book_map
 from mmlearn.show.charts import bars, lines, matrix
+from mmlearn.show.diagram_book import book_map
+from mmlearn.show.diagram_clip import clip_figure
 from mmlearn.show.figures import COLOURS, INK, PAPER, axes, figure, to_image
 from mmlearn.show.pictures import grid, images
 from mmlearn.show.widgets import widget
@@ -17,6 +18,7 @@ __all__ = [
     "axes",
     "bars",
     "book_map",
+    "clip_figure",
     "figure",
     "grid",
     "images",
