@@ -279,6 +279,6 @@ def test_recipe_saves_a_model_that_names_its_scores(tmp_path):
     again = CLIP.from_pretrained(tmp_path / "model")
     assert again.tokenizer is not None
     card = weights.load_card(tmp_path / "model")
-    assert card["steps"] == 2 and card["scores"]["chance"] == 1 / 8
+    assert card["steps"] == 2 and card["scores"]["chance"] == 1 / 16
     with pytest.raises(ValueError, match="smoke, laptop, gpu, not 'paper'"):
         recipe.train("paper", out=tmp_path)

@@ -49,7 +49,7 @@ class Recipe:
 
 
 RECIPES = {
-    "smoke": Recipe(steps=30, batch=8, lr=1e-3, nouns=NOUNS[:8]),
+    "smoke": Recipe(steps=150, batch=16, lr=1e-3, nouns=NOUNS[:16]),
     "laptop": Recipe(steps=1200, batch=40, lr=5e-4),
     "gpu": Recipe(steps=6000, batch=160, lr=5e-4, nouns=world.everyday()),
 }
@@ -69,7 +69,7 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
             shape, generator=generator, device=device
         )
 
-    side = uniform(0.65, 1, 1)
+    side = uniform(0.85, 1, 1)
     centre = (1 - side) * uniform(-1, 1, 2)
     window = torch.cat([torch.diag_embed(side.expand(-1, 2)), centre[:, :, None]], 2)
     grid = F.affine_grid(window, images.shape, align_corners=False)
