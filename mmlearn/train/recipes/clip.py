@@ -34,6 +34,7 @@ NOUNS = (
     *("strawberry", "carrot", "pizza", "hamburger", "cake", "house", "car", "bus"),
     *("bicycle", "sailboat", "airplane", "rocket", "sun", "umbrella", "guitar", "key"),
 )
+# White half the time: a thing is learned faster where nothing surrounds it.
 BACKGROUNDS = ("white",) * len(world.BACKGROUNDS) + tuple(world.BACKGROUNDS)
 SEED = 20_210_226  # of the drawings that are named in the end; the paper's day
 
@@ -45,13 +46,18 @@ class Recipe:
     steps: int
     batch: int
     lr: float
-    nouns: tuple[str, ...] = NOUNS
+    listed: tuple[str, ...] = NOUNS  # empty: every everyday noun
+
+    @property
+    def nouns(self) -> tuple[str, ...]:
+        """What it learns to name."""
+        return self.listed or world.everyday()
 
 
 RECIPES = {
-    "smoke": Recipe(steps=150, batch=16, lr=1e-3, nouns=NOUNS[:16]),
+    "smoke": Recipe(steps=150, batch=16, lr=1e-3, listed=NOUNS[:16]),
     "laptop": Recipe(steps=1200, batch=40, lr=5e-4),
-    "gpu": Recipe(steps=6000, batch=160, lr=5e-4, nouns=world.everyday()),
+    "gpu": Recipe(steps=6000, batch=160, lr=5e-4, listed=()),
 }
 
 

@@ -1,9 +1,10 @@
 """Contact sheets of everything in the world, to be looked at by eye.
 
-    python -m mmlearn.world.contact_sheets OUT
+    python -m mmlearn.show.contact_sheets OUT
 
 writes the everyday nouns by every artist, the tints, shapes, backgrounds, scenes of
-every kind with their captions, minimal pairs, and held-out scenes, as PNG files.
+every kind with their captions, minimal pairs, held-out scenes, and the README's
+picture, as PNG files.
 """
 
 import sys
@@ -16,8 +17,9 @@ from PIL import Image, ImageDraw
 from mmlearn.world import artwork
 from mmlearn.world.backgrounds import BACKGROUNDS
 from mmlearn.world.batches import scenes
+from mmlearn.world.by_hand import arrange
 from mmlearn.world.pairs import facts, twin
-from mmlearn.world.phrases import caption
+from mmlearn.world.phrases import caption, captions
 from mmlearn.world.render import draw
 from mmlearn.world.scene import COLOURS, KINDS, SHAPES, Item, Scene
 
@@ -121,11 +123,32 @@ def pairs(out: Path, seed: int = 11) -> None:
     sheet(draw(records[:96], 64), titles[:96], 8, credit).save(out / "pairs.png")
 
 
+def poster(out: Path) -> None:
+    """The picture at the head of the README: scenes by hand, each with its caption."""
+    from mmlearn.show.pictures import grid
+
+    chosen = (
+        arrange("fox", "red cube", relation="left of", background="meadow"),
+        arrange("owl", count=3, background="night", artist="fluent_3d"),
+        arrange("penguin", background="snow", words="HELLO"),
+        arrange(
+            "blue elephant", "yellow star", relation="right of", background="beach"
+        ),
+        arrange("cat", "castle", relation="on top of", background="tiled"),
+        arrange("octopus", count=2, background="sea", artist="fluent_3d"),
+        arrange("rocket", "planet", relation="below", background="night"),
+        arrange("pink heart", count=5, background="dotted"),
+    )
+    pictures = draw(list(chosen), 128)
+    titles = [captions(scene)[0] for scene in chosen]
+    grid(pictures, titles, columns=4, scale=1).save(out / "poster.png", optimize=True)
+
+
 def main(out: str) -> None:
     """Write every sheet into the folder ``out``."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    for make in (things, tints, shapes, backgrounds, grammar, pairs):
+    for make in (things, tints, shapes, backgrounds, grammar, pairs, poster):
         make(folder)
     print(f"{len(list(folder.glob('*.png')))} sheets in {folder}")
 
