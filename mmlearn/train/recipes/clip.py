@@ -57,7 +57,7 @@ class Recipe:
 RECIPES = {
     "smoke": Recipe(steps=150, batch=16, lr=1e-3, listed=NOUNS[:16]),
     "laptop": Recipe(steps=1200, batch=40, lr=5e-4),
-    "gpu": Recipe(steps=6000, batch=160, lr=5e-4, listed=()),
+    "gpu": Recipe(steps=6000, batch=128, lr=5e-4, listed=()),
 }
 
 
