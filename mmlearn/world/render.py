@@ -13,6 +13,7 @@ from mmlearn.world.sprite_row import MOST_PIXELS, sprite_row
 from mmlearn.world.words import WorldError
 
 SMALLEST, LARGEST = 16, 1024
+AT_ONCE = 256  # scenes; more would leave the processor's cache
 
 
 def draw(scenes: list[Scene], size: int = 64, device: str | torch.device = "cpu"):
@@ -28,16 +29,20 @@ def draw(scenes: list[Scene], size: int = 64, device: str | torch.device = "cpu"
         )
     if not scenes:
         raise WorldError("no scenes were given to draw: give at least one record")
-    row = sprite_row(torch.device(device))
+    parts = [scenes[i : i + AT_ONCE] for i in range(0, len(scenes), AT_ONCE)]
+    return torch.cat([_draw(part, size, torch.device(device)) for part in parts])
+
+
+def _draw(scenes: list[Scene], size: int, device: torch.device) -> torch.Tensor:
+    row = sprite_row(device)
     if row.used > MOST_PIXELS:
         row.clear()
-    canvas = _paint_backgrounds(scenes, size, row.device)
+    canvas = _paint_backgrounds(scenes, size, device)
     for layer in range(max(len(scene.items) for scene in scenes)):
         _blend_layer(canvas, scenes, layer, size, row)
     channels = canvas.view(torch.uint8).view(len(scenes), size, size, 4)[..., :3]
-    return (
-        channels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1).contiguous()
-    )
+    images = channels.permute(0, 3, 1, 2).to(torch.float32, copy=True)
+    return images.div_(127.5).sub_(1).contiguous()
 
 
 def _paint_backgrounds(scenes, size: int, device) -> torch.Tensor:

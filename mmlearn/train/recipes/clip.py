@@ -32,7 +32,16 @@ NOUNS = (
     *("penguin", "duck", "owl", "frog", "turtle", "whale", "fish", "octopus"),
     *("snail", "butterfly", "bee", "tree", "cactus", "mushroom", "banana", "apple"),
     *("strawberry", "carrot", "pizza", "hamburger", "cake", "house", "car", "bus"),
-    *("bicycle", "sailboat", "airplane", "rocket", "sun", "umbrella", "guitar", "key"),
+    *(
+        "bicycle",
+        "sailboat",
+        "airplane",
+        "rocket",
+        "sun",
+        "umbrella",
+        "guitar",
+        "crown",
+    ),
 )
 # White half the time: a thing is learned faster where nothing surrounds it.
 BACKGROUNDS = ("white",) * len(world.BACKGROUNDS) + tuple(world.BACKGROUNDS)
