@@ -13,8 +13,13 @@ Draw = Callable[[float, float], float]  # a random number between two bounds
 
 
 def box(x: float, y: float, width: float, height: float | None = None) -> Box:
-    """A box centred at (x, y), all in 64ths, moved inside the picture if need be."""
-    width, height = round(width), round(width if height is None else height)
+    """A box centred at (x, y), all in 64ths, moved inside the picture if need be.
+
+    Square boxes have even sides: fewer sizes, so each drawing is scaled less often.
+    """
+    if height is None:
+        width = height = 2 * round(width / 2)
+    width, height = round(width), round(height)
     left = min(max(round(x - width / 2), 1), 63 - width)
     top = min(max(round(y - height / 2), 1), 63 - height)
     return (left / 64, top / 64, (left + width) / 64, (top + height) / 64)
@@ -90,7 +95,7 @@ def related(relation: str, nouns: list[tuple], draw: Draw) -> list[Box]:
 
 def stacked(nouns: list[tuple], draw: Draw) -> list[Box]:
     """The first standing on the second: their visible parts touch."""
-    return _stack(nouns, 32 + draw(-12, 12), round(draw(24, 28)))
+    return _stack(nouns, 32 + draw(-12, 12), 2 * round(draw(12, 14)))
 
 
 def restacked(items: tuple) -> list[Box]:
@@ -143,6 +148,6 @@ def signposted(lines: int, with_item: bool, draw: Draw) -> list[Box]:
     if not with_item:
         return [box(32 + draw(-3, 3), 32 + draw(-12, 12), width, height)]
     x = 32 + draw(-2, 2)
-    side = min(61 - height, round(draw(24, 30)))
+    side = min(60 - height, 2 * round(draw(12, 15)))
     sign = box(x, 2 + height / 2, width, height)
     return [sign, box(x + draw(-12, 12), 2 + height + (61 - height) / 2, side)]

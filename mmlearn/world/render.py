@@ -13,7 +13,7 @@ from mmlearn.world.sprite_row import MOST_PIXELS, sprite_row
 from mmlearn.world.words import WorldError
 
 SMALLEST, LARGEST = 16, 1024
-AT_ONCE = 256  # scenes; more would leave the processor's cache
+AT_ONCE = 64  # scenes; more would leave the processor's cache
 
 
 def draw(scenes: list[Scene], size: int = 64, device: str | torch.device = "cpu"):
@@ -29,20 +29,25 @@ def draw(scenes: list[Scene], size: int = 64, device: str | torch.device = "cpu"
         )
     if not scenes:
         raise WorldError("no scenes were given to draw: give at least one record")
-    parts = [scenes[i : i + AT_ONCE] for i in range(0, len(scenes), AT_ONCE)]
-    return torch.cat([_draw(part, size, torch.device(device)) for part in parts])
+    device = torch.device(device)
+    images = torch.empty(len(scenes), 3, size, size, device=device)
+    for start in range(0, len(scenes), AT_ONCE):
+        pixels = _pixels(scenes[start : start + AT_ONCE], size, device)
+        for channel in range(3):
+            value = (pixels >> (8 * channel)) & 0xFF
+            images[start : start + AT_ONCE, channel] = value
+    return images.div_(127.5).sub_(1)
 
 
-def _draw(scenes: list[Scene], size: int, device: torch.device) -> torch.Tensor:
+def _pixels(scenes: list[Scene], size: int, device: torch.device) -> torch.Tensor:
+    """The scenes as packed pixels, ``(n, size, size)`` int32."""
     row = sprite_row(device)
     if row.used > MOST_PIXELS:
         row.clear()
     canvas = _paint_backgrounds(scenes, size, device)
     for layer in range(max(len(scene.items) for scene in scenes)):
         _blend_layer(canvas, scenes, layer, size, row)
-    channels = canvas.view(torch.uint8).view(len(scenes), size, size, 4)[..., :3]
-    images = channels.permute(0, 3, 1, 2).to(torch.float32, copy=True)
-    return images.div_(127.5).sub_(1).contiguous()
+    return canvas.view(len(scenes), size, size)
 
 
 def _paint_backgrounds(scenes, size: int, device) -> torch.Tensor:
