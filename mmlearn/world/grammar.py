@@ -214,7 +214,7 @@ def clashes(noun: str, artist: str | None, colour: str | None, background: str) 
     if noun == SIGN:
         return False
     picture = original(noun, artist, colour, None, 64)
-    step = max(1, picture.shape[0] // 64)
+    step = max(1, picture.shape[0] // 32)
     picture = picture[::step, ::step].astype(float)
     body = picture[picture[..., 3] > 128][:, :3]
     for main in main_colours(background):

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from PIL import Image
 
 from mmlearn.world import artwork, shapes
 from mmlearn.world.scene import COLOURS, SHAPES, SIGN, Item
@@ -69,14 +69,14 @@ def extent(
 
 
 def scaled(picture: np.ndarray, width: int, height: int) -> torch.Tensor:
-    """Scale RGBA to ``(height * width,)`` int32, premultiplied bytes."""
-    rgba = (
-        torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
-    )
-    rgba[:, :3] *= rgba[:, 3:] / 255
-    small = F.interpolate(rgba, (height, width), mode="bilinear", antialias=True)
-    packed = small[0].permute(1, 2, 0).add(0.5).floor().clamp(0, 255).to(torch.uint8)
-    return packed.contiguous().view(torch.int32).reshape(-1)
+    """Scale RGBA to ``(height * width,)`` int32, premultiplied bytes.
+
+    By Pillow, in whole numbers and always on the CPU, so that a drawing has the same
+    bytes on every device.
+    """
+    premultiplied = Image.fromarray(picture).convert("RGBa")
+    small = premultiplied.resize((width, height), Image.BILINEAR, reducing_gap=3.0)
+    return torch.from_numpy(np.array(small).view(np.int32).reshape(-1))
 
 
 class SpriteRow:
