@@ -2,7 +2,10 @@
 
 import os
 import platform
+import subprocess
 import sys
+
+from mmlearn.paths import PACKAGE
 
 
 def cores() -> int:
@@ -64,3 +67,14 @@ def peak_memory() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     unit = 1 if platform.system() == "Darwin" else 1024  # bytes there, KiB elsewhere
     return round(peak * unit / 1e6)
+
+
+def commit() -> str | None:
+    """The commit of the checkout this runs from, "…+" where files were changed."""
+    git = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--dirty=+"]
+    try:
+        found = subprocess.run(git, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    own_checkout = (PACKAGE.parent / ".git").exists()
+    return found.stdout.strip() or None if own_checkout else None

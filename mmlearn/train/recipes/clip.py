@@ -23,7 +23,7 @@ from mmlearn.clip import (
     local_clip_loss,
     zero_shot_classifier,
 )
-from mmlearn.machine import describe
+from mmlearn.machine import commit, describe
 from mmlearn.train import all_gather_with_grad, distributed, fit
 
 # Everyday things that look like nothing else on the list.
@@ -204,10 +204,12 @@ def train(
     if distributed.is_main():
         card = {
             "recipe": f"python -m mmlearn train clip --size {size} --seed {seed}",
+            "commit": commit(),
             "seed": seed,
             "steps": history.steps,
             "seconds": round(history.seconds),
             "hardware": describe(size),
+            "torch": torch.__version__,
             "nouns": list(recipe.nouns),
             "scores": scores(model, recipe.nouns),
             "curve": [[r["step"], round(r["loss"], 4)] for r in history.rows[::8]],
