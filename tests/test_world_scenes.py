@@ -173,6 +173,6 @@ def test_splits_share_no_scene():
 FIRST_CAPTIONS = [
     "a 3D render of a lemon and a dragon in the meadow",
     "a picture of a dragon on a white background",
-    'a picture of a lobster under a sign with the word "SUN" on a beach',
+    'a picture of a snail under a sign with the word "SUN" on a beach',
     "a picture of one bus at night",
 ]

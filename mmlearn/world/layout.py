@@ -6,7 +6,7 @@ that it can only be read one way: "above" leaves a gap, "on top of" touches.
 
 from collections.abc import Callable
 
-from mmlearn.world.sprite_row import extent
+from mmlearn.world.sprite_row import contact, extent
 
 Box = tuple[float, float, float, float]
 Draw = Callable[[float, float], float]  # a random number between two bounds
@@ -69,8 +69,8 @@ def scattered(number: int, draw: Draw) -> list[Box]:
 
 def row(number: int, draw: Draw) -> list[Box]:
     """Two to four items side by side at one height."""
-    side = draw(*{2: (22, 26), 3: (17, 19), 4: (14, 15)}[number])
-    step = min(62 / number, side + 3 + draw(0, 3))
+    side = draw(*{2: (22, 26), 3: (18, 20), 4: (14, 15)}[number])
+    step = min((62 - side) / (number - 1), side + 3 + draw(0, 3))
     y, start = 32 + draw(-14, 14), 32 - step * (number - 1) / 2
     return [box(start + i * step, y, side) for i in range(number)]
 
@@ -111,7 +111,11 @@ def _stack(nouns: list[tuple], x: float, side: int) -> list[Box]:
     top = 32 - tall / 2 - upper[1] * side
     # One 64th of overlap, so that no background shines through at any size.
     under = top + (upper[3] - lower[1]) * side - 1
-    return [box(x, top + side / 2, side), box(x, under + side / 2, side)]
+    # What the upper one stands on comes to lie over what the lower one offers.
+    (foot, _), (_, head) = (contact(*noun) for noun in nouns)
+    shift = (head - foot) * side / 2
+    half = side / 2
+    return [box(x + shift, top + half, side), box(x - shift, under + half, side)]
 
 
 def unlike(draw: Draw) -> list[Box]:

@@ -68,6 +68,22 @@ def extent(
     )
 
 
+@lru_cache(4096)
+def contact(noun: str, artist: str | None, share: float = 0.1) -> tuple[float, float]:
+    """Where a drawing stands, and where another can stand on it, from left to right.
+
+    The centres of the lowest and of the highest tenth of what is visible, in [0, 1].
+    """
+    alpha = original(noun, artist, "red" if artist is None else None, None, 64)[..., 3]
+    rows = np.flatnonzero((alpha > 64).any(1))
+    few = max(1, round(share * len(rows)))
+    low, high = (alpha[edge] > 64 for edge in (rows[-few:], rows[:few]))
+    foot, head = (
+        (np.nonzero(part)[1].mean() + 0.5) / len(alpha) for part in (low, high)
+    )
+    return float(foot), float(head)
+
+
 def scaled(picture: np.ndarray, width: int, height: int) -> torch.Tensor:
     """Scale RGBA to ``(height * width,)`` int32, premultiplied bytes.
 

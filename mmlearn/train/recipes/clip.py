@@ -29,9 +29,9 @@ from mmlearn.train import all_gather_with_grad, distributed, fit
 # Everyday things that look like nothing else on the list.
 NOUNS = (
     *("dog", "cat", "fox", "lion", "elephant", "giraffe", "rabbit", "panda"),
-    *("penguin", "duck", "owl", "frog", "turtle", "whale", "fish", "octopus"),
+    *("penguin", "duck", "owl", "frog", "turtle", "whale", "fish", "crab"),
     *("snail", "butterfly", "bee", "tree", "cactus", "mushroom", "banana", "apple"),
-    *("strawberry", "carrot", "pizza", "hamburger", "cake", "house", "car", "bus"),
+    *("strawberry", "carrot", "sandwich", "hamburger", "cake", "house", "car", "bus"),
     *(
         "bicycle",
         "sailboat",
