@@ -7,6 +7,7 @@ alt text (so it reads without eyes).
 from mmlearn.show.charts import bars, lines, matrix
 from mmlearn.show.diagram_book import book_map
 from mmlearn.show.diagram_clip import clip_figure
+from mmlearn.show.diagram_unet import unet_diagram
 from mmlearn.show.figures import COLOURS, INK, PAPER, axes, figure, to_image
 from mmlearn.show.pictures import grid, images
 from mmlearn.show.widgets import widget
@@ -25,5 +26,6 @@ __all__ = [
     "lines",
     "matrix",
     "to_image",
+    "unet_diagram",
     "widget",
 ]

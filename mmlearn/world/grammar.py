@@ -209,7 +209,7 @@ def clashes(noun: str, artist: str | None, colour: str | None, background: str) 
     """Whether an item would be hard to see before a background.
 
     It is where, for any main colour of the background, fewer than half of its
-    visible pixels stand apart from that colour by more than 72 in RGB.
+    visible pixels stand apart from that colour by more than 84 in RGB.
     """
     if noun == SIGN:
         return False
@@ -219,6 +219,6 @@ def clashes(noun: str, artist: str | None, colour: str | None, background: str) 
     body = picture[picture[..., 3] > 128][:, :3]
     for main in main_colours(background):
         apart = ((body - main) ** 2).sum(1) ** 0.5
-        if (apart > 72).mean() < 0.5:
+        if (apart > 84).mean() < 0.5:
             return True
     return False
