@@ -1,17 +1,24 @@
 """Typical mistakes in the exercises of 00_start_here, and the hint each must get."""
 
 PLANTED = {
-    "attention": [
+    "masked_attention": [
         (
-            "def attention(q, k, v):\n"
-            "    return (q @ k.transpose(-2, -1)).softmax(dim=-1) @ v",
-            "not divided by √d",
+            "def masked_attention(q, k, v, mask):\n"
+            "    fit = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5\n"
+            "    return fit.masked_fill(~mask, 0).softmax(dim=-1) @ v",
+            "e⁰ is 1",
         ),
         (
-            "def attention(q, k, v):\n"
+            "def masked_attention(q, k, v, mask):\n"
             "    fit = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5\n"
-            "    return fit.softmax(dim=-2) @ v",
-            "runs over the queries",
+            "    return (fit.softmax(dim=-1) * mask) @ v",
+            "no longer add up to one",
+        ),
+        (
+            "def masked_attention(q, k, v, mask):\n"
+            "    fit = (q @ k.transpose(-2, -1)).masked_fill(~mask, float('-inf'))\n"
+            "    return fit.softmax(dim=-1) @ v",
+            "not divided by √d",
         ),
     ],
     "causal_mask": [
@@ -43,27 +50,35 @@ PLANTED = {
             "without moving the axes",
         ),
     ],
-    "noise_schedule": [
+    "single_steps": [
         (
-            "def noise_schedule(beta):\n    return 1 - torch.cumsum(beta, dim=0)",
-            "does not add up",
+            "def single_steps(alpha_bar):\n    return 1 - alpha_bar",
+            "all steps so far together",
         ),
         (
-            "def noise_schedule(beta):\n    return torch.cumprod(beta, dim=0)",
-            "what remains, 1 - β",
+            "def single_steps(alpha_bar):\n"
+            "    before = torch.cat([torch.ones(1), alpha_bar[:-1]])\n"
+            "    return before - alpha_bar",
+            "of what was *left*",
+        ),
+        (
+            "def single_steps(alpha_bar):\n"
+            "    beta = 1 - alpha_bar / alpha_bar.roll(1)\n"
+            "    return beta",
+            "all right but the first",
         ),
     ],
-    "add_noise": [
+    "jump_between": [
         (
-            "def add_noise(x0, alpha_bar, noise):\n"
-            "    return alpha_bar * x0 + (1 - alpha_bar) * noise",
-            "the roots are missing",
+            "def jump_between(x, alpha_bar_s, alpha_bar_t, noise):\n"
+            "    return alpha_bar_t.sqrt() * x + (1 - alpha_bar_t).sqrt() * noise",
+            "the jump from x₀",
         ),
         (
-            "def add_noise(x0, alpha_bar, noise):\n"
-            "    a = alpha_bar ** 0.5\n"
-            "    return (1 - alpha_bar) ** 0.5 * x0 + a * noise",
-            "changed places",
+            "def jump_between(x, alpha_bar_s, alpha_bar_t, noise):\n"
+            "    keep = alpha_bar_t / alpha_bar_s\n"
+            "    return keep.sqrt() * x + (1 - alpha_bar_t).sqrt() * noise",
+            "add only what is missing",
         ),
     ],
     "read_relation": [
@@ -79,7 +94,15 @@ PLANTED = {
         (
             "def read_relation(first, second):\n"
             "    return 'left of' if first[0] < second[0] else 'right of'",
-            "along which axis",
+            "further apart",
+        ),
+        (
+            "def read_relation(first, second):\n"
+            "    x, y = second[0] - first[0], second[1] - first[1]\n"
+            "    if abs(x) > abs(y):\n"
+            "        return 'left of' if x > 0 else 'right of'\n"
+            "    return 'above' if y > 0 else 'below'",
+            "not their corners",
         ),
     ],
 }

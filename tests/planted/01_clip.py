@@ -22,6 +22,13 @@ PLANTED = {
             "    return rows + F.cross_entropy(logits.T, labels)",
             "take their mean",
         ),
+        (
+            "def symmetric_loss(logits):\n"
+            "    labels = torch.arange(len(logits))\n"
+            "    rows = F.cross_entropy(logits.softmax(1), labels)\n"
+            "    return (rows + F.cross_entropy(logits.T.softmax(1), labels)) / 2",
+            "softmax is there twice",
+        ),
     ],
     "text_feature": [
         (
@@ -47,6 +54,11 @@ PLANTED = {
         (
             "def scaled_logits(cosines, s):\n    return s.exp() * cosines",
             "must not exceed 100",
+        ),
+        (
+            "def scaled_logits(cosines, s):\n"
+            "    return s.clamp(max=100).exp() * cosines",
+            "a limit of 100 on s itself",
         ),
         (
             "def scaled_logits(cosines, s):\n    return cosines / s.exp()",

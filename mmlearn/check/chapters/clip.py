@@ -24,6 +24,8 @@ def cosines(answer) -> str | None:
         return "these are dot products: longer vectors win, so bring them to length one"
     if torch.allclose(mine, F.normalize(a, dim=0) @ F.normalize(b, dim=0).T, atol=1e-5):
         return "you normalised each column; it is each *row* that is one feature"
+    if torch.allclose(mine, F.normalize(a, dim=1) @ b.T, atol=1e-4):
+        return "a is normalised and b is not: both need length one"
     if mine.abs().max() > 1.001:
         return f"a cosine lies between -1 and 1, and one of these is {mine.max():.2f}"
     return "divide each row by its own length, then take all dot products"
@@ -45,7 +47,25 @@ def symmetric_loss(answer) -> str | None:
         return "each text chooses its picture, but no picture its text: add the rows"
     if torch.allclose(mine, rows + columns, atol=1e-5):
         return "both directions are there; take their mean, so that it starts at ln n"
-    return "two cross-entropies, of the logits and of their transpose, and their mean"
+    wrong = {
+        "the softmax is there twice: cross_entropy makes one of its own": (
+            F.cross_entropy(logits.softmax(1), labels)
+            + F.cross_entropy(logits.T.softmax(1), labels)
+        )
+        / 2,
+        "every row was told that column 0 is right; row i's answer is column i": (
+            F.cross_entropy(logits, 0 * labels) + F.cross_entropy(logits.T, 0 * labels)
+        )
+        / 2,
+        "you added up over the pairs; take the mean, so that it starts at ln n": (
+            5 * right
+        ),
+        "the sign is wrong: a loss falls when the right pairs get larger": -right,
+    }
+    for hint, value in wrong.items():
+        if torch.allclose(mine, value, atol=1e-5):
+            return hint
+    return "make rows choose, then columns (the transpose); label i belongs to row i"
 
 
 def text_feature(answer) -> str | None:
@@ -55,6 +75,8 @@ def text_feature(answer) -> str | None:
         [[1, 7, EOT, 0, 0, 0], [1, 5, 6, 8, EOT, 0], [1, EOT, 0, 0, 0, 0]]
     )
     mine = answer(states, tokens)
+    if mine.shape == (3, 3, 4):
+        return "every row met every position: index rows and positions together, [r, p]"
     if mine.shape != (3, 4):
         return f"one state for each of 3 texts is (3, 4), not {tuple(mine.shape)}"
     if torch.allclose(mine, states[range(3), [2, 4, 1]]):
@@ -67,6 +89,8 @@ def text_feature(answer) -> str | None:
         return "you took the start token, which has seen nothing but itself"
     if torch.allclose(mine, states[range(3), [1, 3, 0]]):
         return "one too early: that is the last word; EOT is the token after it"
+    if torch.allclose(mine, states[range(3), [3, 5, 2]]):
+        return "one too late: that is the first padding; EOT is the token before it"
     if torch.allclose(mine, states.mean(1)):
         return (
             "you averaged all positions, the padding too; one of them has read it all"
@@ -77,18 +101,24 @@ def text_feature(answer) -> str | None:
 def scaled_logits(answer) -> str | None:
     """Cosines (n, m) and the learned s, clamped, to logits exp(s) · cosines."""
     table = _random(3, 4).tanh()
-    for s in (math.log(1 / 0.07), math.log(50), 6.0):
-        mine, right = answer(table, torch.tensor([s])), min(math.exp(s), 100) * table
+    for start in (math.log(1 / 0.07), math.log(50), 6.0):
+        s = torch.tensor([start], requires_grad=True)
+        mine, right = answer(table, s), min(math.exp(start), 100) * table
         if torch.allclose(mine, right, rtol=1e-4):
+            if start < 4.6 and not mine.requires_grad:
+                return "the numbers are right, but s gets no gradient: it is learned"
             continue
-        if torch.allclose(mine, s * table, rtol=1e-4):
+        if torch.allclose(mine, start * table, rtol=1e-4):
             return "s is the *logarithm* of the scale; multiply by exp(s)"
-        if torch.allclose(mine, table / math.exp(s), rtol=1e-4):
+        if torch.allclose(mine, table / math.exp(start), rtol=1e-4):
             return "you divided: exp(s) is the scale, the temperature is one over it"
-        if torch.allclose(mine, math.exp(s) * table, rtol=1e-4):
-            return f"exp({s:.0f}) is {math.exp(s):.0f}; the scale must not exceed 100"
-        if torch.allclose(mine, math.exp(min(s, 100)) * table, rtol=1e-4):
-            return "100 is the limit of exp(s); you put it on s"
+        if torch.allclose(mine, math.exp(start) * table, rtol=1e-4):
+            return (
+                f"exp({start:.0f}) is {math.exp(start):.0f}; the scale must not exceed "
+                "100 (a limit of 100 on s itself would allow exp(100))"
+            )
+        if torch.allclose(mine, torch.full_like(mine, 100)) or (mine > 99).all():
+            return "the limit works the wrong way round: it is a *largest* value"
         return "logits are exp(s) times the cosines, with exp(s) at most 100"
     return None
 
