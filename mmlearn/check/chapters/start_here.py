@@ -171,6 +171,6 @@ def _wrong_relation(mine, right: str, boxes) -> str:
             f"you read {mine!r}, it is {right!r}: which of the two has the smaller x?"
         )
     return (
-        f"boxes {boxes[0]} and {boxes[1]} are {right!r}, you read {mine!r}: along which "
-        "axis are their *centres* (not their corners) further apart?"
+        f"boxes {boxes[0]} and {boxes[1]} are {right!r}, you read {mine!r}: along "
+        "which axis are their *centres* (not their corners) further apart?"
     )
