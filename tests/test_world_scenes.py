@@ -174,5 +174,5 @@ FIRST_CAPTIONS = [
     "a 3D render of a lemon and a dragon in the meadow",
     "a picture of a dragon on a white background",
     'a picture of a snail under a sign with the word "SUN" on a beach',
-    "a picture of one bus at night",
+    "two police cars",
 ]

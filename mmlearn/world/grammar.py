@@ -111,29 +111,18 @@ def compose(grammar: Grammar, seed: int, index: int) -> Scene:
 
 def _draw(grammar: Grammar, lot: Lot, index: int) -> Scene | None:
     """One draw; None where what was drawn cannot be put together."""
-    kind, artist = (
-        lot.pick(grammar.kinds),
-        lot.pick(grammar.artists) if grammar.artists else None,
-    )
+    kind = lot.pick(grammar.kinds)
+    artist = lot.pick(grammar.artists) if grammar.artists else None
     relation, words = None, None
-    if kind in ("single", "count", "row"):
-        first, number = _noun(grammar, lot, artist), 1
-        if kind != "single":
-            # Four things in a row are too small to tell apart; four shapes are not.
-            most = 5 if kind == "count" else 3 if first[2] else 4
-            least = 1 if kind == "count" else 2
-            allowed = [n for n in grammar.counts if least <= n <= most]
-            if not allowed:
-                return None
-            number = lot.pick(allowed)
-        nouns = [first] * number
-        boxes = (
-            layout.single(lot.between)
-            if kind == "single"
-            else (layout.scattered if kind == "count" else layout.row)(
-                number, lot.between
-            )
-        )
+    if kind == "single":
+        nouns = [_noun(grammar, lot, artist)]
+        boxes = layout.single(lot.between)
+    elif kind in ("count", "row"):
+        nouns = _many(grammar, lot, kind, artist)
+        if not nouns:
+            return None
+        place = layout.scattered if kind == "count" else layout.row
+        boxes = place(len(nouns), lot.between)
     elif kind == "sign":
         words = _words(grammar, lot)
         # Below a sign of two lines there is no room for a thing one could tell.
@@ -142,7 +131,8 @@ def _draw(grammar: Grammar, lot: Lot, index: int) -> Scene | None:
         boxes = layout.signposted(len(words.split()), bool(nouns), lot.between)
         sign = Item(SIGN, boxes[0], words=words)
     else:
-        nouns = [_noun(grammar, lot, artist), _noun(grammar, lot, artist)]
+        small = kind == "sizes"
+        nouns = [_noun(grammar, lot, artist), _noun(grammar, lot, artist, small)]
         alike = (
             nouns[0] == nouns[1] if kind == "relation" else nouns[0][0] == nouns[1][0]
         )
@@ -178,15 +168,37 @@ def _draw(grammar: Grammar, lot: Lot, index: int) -> Scene | None:
     )
 
 
-def _noun(grammar: Grammar, lot: Lot, artist: str | None) -> tuple:
-    """(noun, colour, artist): a coloured shape, a thing, or a tinted thing."""
-    if grammar.shapes and (not grammar.things or lot.chance(0.35)):
+def _many(grammar: Grammar, lot: Lot, kind: str, artist: str | None) -> list[tuple]:
+    """Several times one noun; an empty list where the draw cannot be put together."""
+    least, most = (1, 5) if kind == "count" else (2, 4)
+    allowed = [n for n in grammar.counts if least <= n <= most]
+    if not allowed:
+        return []
+    number = lot.pick(allowed)
+    noun = _noun(grammar, lot, artist, small=number > (3 if kind == "count" else 2))
+    # Four things in a row are too small to tell apart; four shapes are not.
+    return [] if kind == "row" and number == 4 and noun[2] else [noun] * number
+
+
+def _noun(grammar: Grammar, lot: Lot, artist: str | None, small: bool = False) -> tuple:
+    """(noun, colour, artist): a coloured shape, a thing, or a tinted thing.
+
+    What is drawn ``small`` is a shape or a plain thing in its own colours, as long as
+    the grammar has one: a small kangaroo is a brown smudge.
+    """
+    things = (_plain(grammar.things) or grammar.things) if small else grammar.things
+    if grammar.shapes and (not things or lot.chance(0.35)):
         return lot.pick(grammar.shapes), lot.pick(grammar.colours), None
-    thing = lot.pick(grammar.things)
+    thing = lot.pick(things)
     takes_tint = artwork.concepts()[thing].tintable and _tints(grammar.colours)
-    if takes_tint and lot.chance(grammar.tinted):
+    if takes_tint and not small and lot.chance(grammar.tinted):
         return thing, lot.pick(_tints(grammar.colours)), artist
     return thing, None, artist
+
+
+@lru_cache(None)
+def _plain(things: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(thing for thing in things if artwork.concepts()[thing].plain)
 
 
 def _words(grammar: Grammar, lot: Lot) -> str:

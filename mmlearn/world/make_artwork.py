@@ -181,12 +181,18 @@ def quality(part: str, size: int) -> dict:
 
 
 def read_everyday(path: Path) -> dict[str, dict]:
-    """The hand-made list of everyday nouns: code -> name, plural, tintable."""
+    """The hand-made list of everyday nouns: code -> name, plural, its flags."""
     nouns = {}
     for line in path.read_text(encoding="utf8").splitlines():
         if line and not line.startswith("#"):
-            name, plural, code, *tint = line.split("\t")
-            nouns[code] = {"name": name, "plural": plural, "tintable": "tint" in tint}
+            name, plural, code, *flags = line.split("\t")
+            flags = flags[0].split() if flags else []
+            nouns[code] = {
+                "name": name,
+                "plural": plural,
+                "tintable": "tint" in flags,
+                "plain": "plain" in flags,
+            }
     return nouns
 
 
@@ -215,6 +221,7 @@ def choose_concepts(sources: Sources, everyday: dict[str, dict]) -> dict[str, di
             "code": code,
             "plural": noun["plural"] if noun else None,
             "tintable": bool(noun and noun["tintable"]),
+            "plain": bool(noun and noun["plain"]),
             "everyday": bool(noun),
             "group": group,
             "subgroup": subgroup,
