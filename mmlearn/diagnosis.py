@@ -85,6 +85,7 @@ def requirements() -> dict[str, str]:
 
 
 def software() -> list[Line]:
+    """Lines about Python and the packages."""
     python = platform.python_version()
     good = (3, 10) <= sys.version_info[:2] < (3, 14)
     advice = "" if good else "install Python 3.10, 3.11, 3.12 or 3.13"
@@ -126,6 +127,7 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def hardware() -> list[Line]:
+    """Lines about cores, accelerator, memory and disk."""
     lines = [Line(None, f"{machine.cores()} CPU cores available to Python")]
     try:
         gpu = machine.accelerator()
@@ -169,6 +171,7 @@ def artwork() -> list[Line]:
 
 
 def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, without empty ones."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.strip()]
 
@@ -201,6 +204,7 @@ def checkpoints() -> list[Line]:
 
 
 def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

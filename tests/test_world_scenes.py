@@ -171,8 +171,8 @@ def test_splits_share_no_scene():
 
 
 FIRST_CAPTIONS = [
-    "a 3D render of a lemon and a dragon in the meadow",
+    "a 3D render of a trophy and a dinosaur in the meadow",
     "a picture of a dragon on a white background",
     'a picture of a snail under a sign with the word "SUN" on a beach',
-    "two police cars",
+    "two taxis",
 ]

@@ -21,6 +21,7 @@ def read(path: str | Path) -> dict:
 
 
 def tags(cell: dict) -> list[str]:
+    """The tags of a cell."""
     return cell.get("metadata", {}).get("tags", [])
 
 

@@ -120,6 +120,7 @@ def compare(mine, theirs, inputs, settings, seed, rename, dtype):
 
 
 def has_weights(*both) -> bool:
+    """Whether any of these is a module with weights."""
     return any(
         isinstance(m, nn.Module) and any(True for _ in m.parameters()) for m in both
     )
@@ -242,12 +243,14 @@ def differ(mine, right, limit: float):
 
 
 def short(value) -> str:
+    """What a value is, in a few words."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
     return "nothing (None)" if value is None else repr(value)
 
 
 def is_about_dtype(error: RuntimeError) -> bool:
+    """Whether an error is about mixing float32 and float64."""
     text = str(error).lower()
     words = (
         "dtype",

@@ -55,6 +55,7 @@ def outputs(notebook: dict):
 
 
 def text_of(value) -> str:
+    """One text, where Jupyter keeps a list of lines."""
     return "".join(value) if isinstance(value, list) else str(value)
 
 

@@ -60,6 +60,7 @@ def block_network() -> None:
 
 
 def refuse(host) -> None:
+    """Raise NetworkBlocked unless the host is this machine."""
     if not is_local(host):
         raise NetworkBlocked(
             f"the network is blocked here (MMLEARN_OFFLINE), but something tried to "

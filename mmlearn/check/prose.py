@@ -27,6 +27,7 @@ def without_code(text: str) -> str:
 
 
 def good_alt(text: str) -> bool:
+    """Whether an alt text says something."""
     return len(text.strip()) >= ALT and not BOILERPLATE.match(text.strip())
 
 

@@ -82,6 +82,7 @@ def write_header(notebook: dict, name: str, results: dict | None = None) -> dict
 
 
 def results_path() -> Path:
+    """Where the measurements of all notebooks are kept."""
     return data_path("results", "notebooks.json")
 
 

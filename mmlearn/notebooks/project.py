@@ -36,6 +36,7 @@ def dependencies() -> list[str]:
 
 
 def wheel_name() -> str:
+    """The file name of the wheel of this version."""
     return f"mmlearn-{__version__}-py3-none-any.whl"
 
 

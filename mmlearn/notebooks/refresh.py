@@ -46,6 +46,7 @@ def with_outputs(committed: dict, executed: dict) -> dict:
 
 
 def tags(cell: dict) -> list[str]:
+    """The tags of a cell."""
     return cell.get("metadata", {}).get("tags", [])
 
 

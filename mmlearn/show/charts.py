@@ -63,6 +63,7 @@ def lines(
 
 
 def describe_lines(data, reference, xlabel, ylabel, title) -> str:
+    """Alt text of a line chart: where each curve starts and ends."""
     parts = []
     for label, (_, y) in data.items():
         name = "it" if len(data) == 1 else label
@@ -125,6 +126,7 @@ def bars(
 
 
 def describe_bars(labels, values, right, title, digits) -> str:
+    """Alt text of a bar chart: the labels with their values."""
     pairs = zip(labels, values, strict=True)
     parts = [f"{label} {value:.{digits}f}" for label, value in list(pairs)[:12]]
     text = f"Bar chart{', ' + title if title else ''}: " + ", ".join(parts)
@@ -192,6 +194,7 @@ def write_numbers(axis, array, dark: float, digits: int) -> None:
 
 
 def label_ticks(axis, rows, columns) -> None:
+    """Put the labels on both axes, slanted where they are long."""
     if rows is None:
         axis.yaxis.get_major_locator().set_params(integer=True)
     else:

@@ -225,10 +225,12 @@ def wrap(text: str, width: int) -> str:
 
 
 def text_width(text: str) -> int:
+    """How wide a text is, in pixels."""
     return math.ceil(max(font().getlength(line) for line in text.split("\n")))
 
 
 def text_height(text: str) -> int:
+    """How tall a text is, in pixels."""
     return 0 if not text else 17 * len(text.split("\n")) + 4
 
 

@@ -101,6 +101,7 @@ def slider(name: str, spec: tuple, common: dict):
 
 
 def is_number(value) -> bool:
+    """Whether a value is a number, and not True or False."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -115,6 +116,7 @@ def check_arguments(draw, values: dict) -> None:
 
 
 def alt_text(alt, values: dict) -> str:
+    """The alt text at these values."""
     return alt(**values) if callable(alt) else alt
 
 
@@ -154,6 +156,7 @@ def label(setting: dict) -> str:
 
 
 def render(draw, values: dict) -> Image.Image:
+    """The picture of these values, as an RGB image."""
     picture = draw(**values)
     image = to_image(picture)
     close(picture)

@@ -30,6 +30,7 @@ def corpus() -> Iterator[str]:
 
 
 def main() -> None:
+    """Learn the vocabulary and write it to its place."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vocab", type=int, default=VOCAB, help="number of token ids")
     parser.add_argument(

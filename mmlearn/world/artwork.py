@@ -47,6 +47,7 @@ class Concept:
     everyday: bool  # one of the nouns that scenes are made of
     tintable: bool  # light and plain enough to be painted another colour
     plain: bool  # plain enough to be told when it is drawn small
+    clear: bool  # told by every artist's drawing, without its name
     split: str  # "train" or "held_out"
     row: int  # its place in the sheets
 

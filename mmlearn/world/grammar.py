@@ -22,8 +22,9 @@ MOST_TRIES = 400
 class Grammar:
     """The words that scenes are made of. Empty tuples leave that part out.
 
-    ``things`` are everyday nouns (all of them by default). ``split`` is "train" or
-    "test" (no held-out combination, other scenes) or "held_out" (at least one).
+    ``things`` are everyday nouns (by default those that every artist drew clearly).
+    ``split`` is "train" or "test" (no held-out combination, other scenes) or
+    "held_out" (at least one).
     """
 
     things: tuple[str, ...] | None = None
@@ -44,7 +45,8 @@ class Grammar:
             if isinstance(value := getattr(self, field.name), list):
                 object.__setattr__(self, field.name, tuple(value))
         if self.things is None:
-            object.__setattr__(self, "things", artwork.everyday())
+            clear = (n for n in artwork.everyday() if artwork.concepts()[n].clear)
+            object.__setattr__(self, "things", tuple(clear))
         for kind, chosen, all_of_them in (
             ("everyday noun", self.things, artwork.everyday()),
             ("shape", self.shapes, SHAPES),

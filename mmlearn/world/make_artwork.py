@@ -192,6 +192,7 @@ def read_everyday(path: Path) -> dict[str, dict]:
                 "plural": plural,
                 "tintable": "tint" in flags,
                 "plain": "plain" in flags,
+                "clear": "unclear" not in flags,
             }
     return nouns
 
@@ -222,6 +223,7 @@ def choose_concepts(sources: Sources, everyday: dict[str, dict]) -> dict[str, di
             "plural": noun["plural"] if noun else None,
             "tintable": bool(noun and noun["tintable"]),
             "plain": bool(noun and noun["plain"]),
+            "clear": bool(noun and noun["clear"]),
             "everyday": bool(noun),
             "group": group,
             "subgroup": subgroup,

@@ -28,17 +28,15 @@ PLACES = {
 _RELATIONS = {
     "left of": (
         "{a} to the left of {b}",
-        "{a} on the left of {b}",
         "{a} on the left and {b} on the right",
     ),
     "right of": (
         "{a} to the right of {b}",
-        "{a} on the right of {b}",
         "{b} on the left and {a} on the right",
     ),
     "above": ("{a} above {b}", "{a} over {b}", "{a} at the top and {b} at the bottom"),
     "below": ("{a} below {b}", "{a} under {b}", "{b} at the top and {a} at the bottom"),
-    "on top of": ("{a} on top of {b}", "{a} standing on {b}", "{a} stacked on {b}"),
+    "on top of": ("{a} on top of {b}", "{b} with {a} on top"),
 }
 
 
