@@ -1,9 +1,9 @@
 """CLIP: one space for pictures and sentences (Radford et al. 2021, arXiv 2103.00020).
 
 Two towers, trained together so that a picture and its caption point the same way. A
-vision transformer reads the picture, a causal transformer the caption; each is mapped
-*linearly* to the joint space (2.3), and the loss asks which of the batch's captions
-belongs to which of its pictures, and the reverse (figure 3).
+vision transformer, or a ResNet, reads the picture, a causal transformer the caption;
+each is mapped *linearly* to the joint space (2.3), and the loss asks which of the
+batch's captions belongs to which of its pictures, and the reverse (figure 3).
 
 As in the released code, and not the paper's text: context 77 (76), vocabulary 49,408
 (49,152). Unlike both: images come in [-1, 1], and the model itself brings them to the
@@ -20,7 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmlearn import weights
+from mmlearn.clip_checks import check_choice, check_images, check_tokens, check_towers
 from mmlearn.clip_keys import read_clip
+from mmlearn.nn.resnet import ResNet
 from mmlearn.nn.transformer import Transformer, quick_gelu
 from mmlearn.nn.vit import VisionTransformer
 from mmlearn.paths import data_path
@@ -33,14 +35,18 @@ ACTIVATIONS = {"quick_gelu": quick_gelu, "gelu": F.gelu}
 class CLIPConfig:
     """The sizes of both towers. Heads are 64 wide unless said otherwise, as published.
 
+    vision_layers: a vision transformer's blocks; or the blocks of a ResNet's four
+    stages, as in the release: then vision_width is the width that its stages start
+    from, `embed` the width of what it returns, and patch_size None.
+    activation: of the transformers; a ResNet has its ReLU.
     mean, std: of the training images' channels in [0, 1]; at 0.5 they change nothing.
     """
 
     embed: int
     image_size: int
-    patch_size: int
+    patch_size: int | None
     vision_width: int
-    vision_layers: int
+    vision_layers: int | tuple[int, ...]
     vocab: int
     context: int
     text_width: int
@@ -51,20 +57,18 @@ class CLIPConfig:
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
 
     def __post_init__(self):
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation must be one of {', '.join(ACTIVATIONS)}, "
-                f"not {self.activation!r}."
-            )
-        object.__setattr__(self, "mean", tuple(self.mean))  # a list, read from JSON
-        object.__setattr__(self, "std", tuple(self.std))
+        check_choice("activation", self.activation, ACTIVATIONS)
+        for name in ("mean", "std", "vision_layers"):
+            if not isinstance(value := getattr(self, name), int):
+                object.__setattr__(self, name, tuple(value))  # a list, read from JSON
+        check_towers(self.vision_layers, self.patch_size)
 
     @classmethod
-    def from_size(cls, size: str) -> "CLIPConfig":
-        """`smoke`, `laptop`, `gpu`, or `paper` (ViT-B/32)."""
-        if size not in SIZES:
-            raise ValueError(f"size must be one of {', '.join(SIZES)}, not {size!r}.")
-        return cls(**SIZES[size])
+    def from_size(cls, size: str, tower: str = "vit") -> "CLIPConfig":
+        """`smoke`, `laptop`, `gpu`, or `paper` (ViT-B/32; as a "resnet", RN50)."""
+        check_choice("size", size, SIZES)
+        check_choice("tower", tower, ("vit", "resnet"))
+        return cls(**SIZES[size] | (RESNETS[size] if tower == "resnet" else {}))
 
 
 WORLD = {"image_size": 64, "vocab": 2048, "context": 32}
@@ -83,6 +87,15 @@ SIZES = {
     | {"text_width": 512, "text_layers": 12}
     | {"mean": (0.48145466, 0.4578275, 0.40821073)}
     | {"std": (0.26862954, 0.26130258, 0.27577711)},
+}
+# What a ResNet changes: RN50's blocks, thinner (at laptop also fewer), so that an
+# image tower for 64 px has as many parameters as its transformer, to 1 %.
+RN50 = {"patch_size": None, "vision_layers": (3, 4, 6, 3)}
+RESNETS = {
+    "smoke": RN50 | {"vision_width": 4},
+    "laptop": RN50 | {"vision_width": 10, "vision_layers": (3, 3, 3, 3)},
+    "gpu": RN50 | {"vision_width": 40},
+    "paper": RN50 | {"vision_width": 64, "embed": 1024},
 }
 
 
@@ -149,24 +162,18 @@ class CLIP(nn.Module):
                 f"for {config.vocab}."
             )
         self.config, self.tokenizer = config, tokenizer
-        activation = ACTIVATIONS[config.activation]
-        self.vision = VisionTransformer(
-            config.image_size,
-            config.patch_size,
-            config.vision_width,
-            config.vision_layers,
-            config.vision_width // config.head_width,
-            activation,
-        )
+        self.vision = image_tower(config)
         self.text = TextTransformer(
             config.vocab,
             config.context,
             config.text_width,
             config.text_layers,
             config.text_width // config.head_width,
-            activation,
+            ACTIVATIONS[config.activation],
         )
-        self.image_projection = projection(config.vision_width, config.embed)
+        self.image_projection = None  # a ResNet ends in the joint space
+        if not isinstance(self.vision, ResNet):
+            self.image_projection = projection(config.vision_width, config.embed)
         self.text_projection = projection(config.text_width, config.embed)
         self.logit_scale = nn.Parameter(torch.full([1], math.log(1 / 0.07)))
 
@@ -175,11 +182,14 @@ class CLIP(nn.Module):
         check_images(images, self.config.image_size, in_range=not self.training)
         mean = images.new_tensor(self.config.mean)[:, None, None]
         std = images.new_tensor(self.config.std)[:, None, None]
-        return self.vision(((images + 1) / 2 - mean) / std) @ self.image_projection
+        features = self.vision(((images + 1) / 2 - mean) / std)
+        linear = self.image_projection
+        return features if linear is None else features @ linear
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Token ids (n, t ≤ context) to features (n, embed), of any length."""
-        check_tokens(tokens, self.config, in_range=not self.training)
+        context, vocab = self.config.context, self.config.vocab
+        check_tokens(tokens, context, vocab, in_range=not self.training)
         return self.text(tokens) @ self.text_projection
 
     def forward(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,9 +205,14 @@ class CLIP(nn.Module):
         return self.tokenizer(texts).to(self.logit_scale.device)
 
     @classmethod
-    def from_size(cls, size: str, *, seed: int = 0, device: str = "cpu") -> "CLIP":
-        """An untrained model. On "meta" it has shapes and no weights."""
-        config = CLIPConfig.from_size(size)
+    def from_size(
+        cls, size: str, *, tower: str = "vit", seed: int = 0, device: str = "cpu"
+    ) -> "CLIP":
+        """An untrained model; images are read by a "vit" or "resnet" tower.
+
+        On device "meta" it has shapes and no weights.
+        """
+        config = CLIPConfig.from_size(size, tower)
         tokenizer = None  # the published vocabulary comes with the published weights
         if size != "paper":
             vocabulary = data_path("text", "world_bpe.txt")
@@ -236,8 +251,10 @@ class CLIP(nn.Module):
         tokenizer = Tokenizer(merges, config.context) if merges else None
         with torch.device("meta"):
             model = cls(config, tokenizer)
-        weights.check_fit(state, model.state_dict(), str(source))
-        model.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
+        expect = model.state_dict()
+        weights.check_fit(state, expect, str(source))
+        state = {name: x.to(expect[name].dtype) for name, x in state.items()}
+        model.load_state_dict(state, assign=True)
         return model.to(device).eval()
 
     def save_pretrained(
@@ -254,6 +271,15 @@ class CLIP(nn.Module):
         return weights.save(
             directory, self.state_dict(), config, card, half=half, overwrite=overwrite
         )
+
+
+def image_tower(c: CLIPConfig) -> VisionTransformer | ResNet:
+    """What reads images: to (n, vision_width); a ResNet, to (n, embed)."""
+    sizes, heads = (c.vision_width, c.vision_layers), c.vision_width // c.head_width
+    if isinstance(c.vision_layers, tuple):
+        return ResNet(c.image_size, *sizes, c.embed, c.head_width)
+    activation = ACTIVATIONS[c.activation]
+    return VisionTransformer(c.image_size, c.patch_size, *sizes, heads, activation)
 
 
 def projection(width: int, embed: int) -> nn.Parameter:
@@ -321,30 +347,3 @@ def zero_shot_classifier(
         features = F.normalize(model.encode_text(model.tokenize(sentences)), dim=-1)
         classifier.append(F.normalize(features.mean(dim=0), dim=-1))
     return torch.stack(classifier)
-
-
-def check_images(images: Tensor, size: int, in_range: bool) -> None:
-    """ValueError unless images are floats (n, 3, size, size), n > 0, in [-1, 1]."""
-    expected = f"CLIP expects floats (n, 3, {size}, {size}) in [-1, 1]"
-    if images.shape[1:] != (3, size, size) or not len(images):
-        raise ValueError(f"{expected}; these images are {tuple(images.shape)}.")
-    if not images.is_floating_point():
-        raise ValueError(f"{expected}; these images are {images.dtype}.")
-    # Asking for the range makes a GPU wait, so training loops are trusted.
-    if in_range and not images.is_meta and not images.abs().max() <= 1.01:
-        low, high = images.min().item(), images.max().item()
-        raise ValueError(f"{expected}; these lie in [{low:.3g}, {high:.3g}].")
-
-
-def check_tokens(tokens: Tensor, config: CLIPConfig, in_range: bool) -> None:
-    """ValueError unless tokens are ids (n, t), n > 0, t ≤ context, below vocab."""
-    expected = f"CLIP expects token ids (n, at most {config.context})"
-    if tokens.ndim != 2 or not len(tokens) or not 0 < tokens.shape[1] <= config.context:
-        raise ValueError(f"{expected}; these are {tuple(tokens.shape)}.")
-    if tokens.dtype not in (torch.long, torch.int):
-        raise ValueError(f"{expected}; these are {tokens.dtype}.")
-    if in_range and not tokens.is_meta and not tokens.max() < config.vocab:
-        raise ValueError(
-            f"{expected} below {config.vocab}; one of these is {tokens.max().item()}, "
-            "so they come from another vocabulary."
-        )

@@ -1,8 +1,9 @@
 """Published CLIP weights under our names: OpenAI's layout, and Hugging Face's.
 
-A table of substitutions a layout; a name that no line knows keeps its name, and is
-then refused by the network as one it has not. Three tensors differ in more than name:
-OpenAI stacks queries, keys and values; Hugging Face stores the two projections turned
+A table of substitutions a layout, and one more for OpenAI's ResNets, for which Hugging
+Face has none; a name that no line knows keeps its name, and is then refused by the
+network as one it has not. Three tensors differ in more than name: OpenAI stacks a
+transformer's queries, keys and values; Hugging Face stores the two projections turned
 over (`nn.Linear` keeps output × input); both store the logit scale without dimension.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mmlearn import weights
+from mmlearn.nn.resnet import STRIDE
 from mmlearn.text.bpe import read_merges
 from mmlearn.weights import WeightsError
 
@@ -31,6 +33,16 @@ OPENAI = {
     r"\.attn\.out_proj\.": ".attention.out.",
     r"\.mlp\.c_fc\.": ".mlp.fc1.",
     r"\.mlp\.c_proj\.": ".mlp.fc2.",
+}
+# OpenAI's ResNets: these come before the lines above, whose conv1 cuts patches.
+OPENAI_RESNET = {
+    r"^visual\.(conv|bn)(\d)\.": r"vision.stem.\1\2.",
+    **{rf"^visual\.layer{n + 1}\.": f"vision.stages.{n}." for n in range(4)},
+    r"\.downsample\.0\.": ".shortcut.1.",  # theirs is number -1: the average pool
+    r"\.downsample\.1\.": ".shortcut.2.",
+    r"^visual\.attnpool\.positional_embedding$": "vision.pool.positions",
+    r"^visual\.attnpool\.([qkv])_proj\.": r"vision.pool.attention.\1.",
+    r"^visual\.attnpool\.c_proj\.": "vision.pool.attention.out.",
 }
 HUGGING_FACE = {
     r"^(embeddings|encoder|final_layer_norm)\.": r"text_model.\1.",  # the tower alone
@@ -63,8 +75,10 @@ PUBLISHED_STD = (0.26862954, 0.26130258, 0.27577711)
 
 def to_ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A published state dict, or one tower's part of it, under our names."""
-    openai = any(".resblocks." in name for name in state)
+    openai = any(re.search(r"^visual\.|\.resblocks\.", name) for name in state)
     rules = OPENAI if openai else HUGGING_FACE
+    if any(name.startswith("visual.attnpool.") for name in state):
+        rules = OPENAI_RESNET | OPENAI
     ours = {}
     for published, tensor in state.items():
         name = published
@@ -84,37 +98,59 @@ def to_ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return ours
 
 
-def sizes_of(state: dict[str, Tensor]) -> dict[str, int]:
+def sizes_of(state: dict[str, Tensor]) -> dict[str, int | tuple[int, ...] | None]:
     """The architecture that weights under our names were made for, from their shapes.
 
     The number of heads leaves no trace in the shapes: it is not told here.
     """
     try:
-        vision_width, _, patch_size, _ = state["vision.patches.weight"].shape
         vocab, text_width = state["text.embedding.weight"].shape
-        patches = len(state["vision.positions"]) - 1
         context, embed = len(state["text.positions"]), len(state["text_projection"].T)
+        resnet = "vision.pool.positions" in state
+        vision = (resnet_sizes if resnet else transformer_sizes)(state)
     except (KeyError, ValueError) as error:
         raise WeightsError(
-            f"these weights are no CLIP with a vision transformer ({error}): a state "
-            "dict in OpenAI's or Hugging Face's layout would be right"
+            f"these weights are no CLIP with a vision transformer or a ResNet ({error})"
+            ": a state dict in OpenAI's or Hugging Face's layout would be right"
         ) from None
-    layers = {
-        tower: len({name for name in state if re.match(pattern, name)})
-        for tower, pattern in (
-            ("vision_layers", r"vision\.transformer\.blocks\.\d+\.ln_1\.weight"),
-            ("text_layers", r"text\.transformer\.blocks\.\d+\.ln_1\.weight"),
-        )
-    }
-    return layers | {
+    return vision | {
+        "text_layers": count(state, r"text\.transformer\.blocks\.\d+\.ln_1\.weight"),
         "embed": embed,
-        "image_size": patch_size * math.isqrt(patches),
-        "patch_size": patch_size,
-        "vision_width": vision_width,
         "vocab": vocab,
         "context": context,
         "text_width": text_width,
     }
+
+
+def transformer_sizes(state: dict[str, Tensor]) -> dict[str, int]:
+    """The vision transformer's part of `sizes_of`."""
+    width, _, patch_size, _ = state["vision.patches.weight"].shape
+    patches = len(state["vision.positions"]) - 1
+    return {
+        "image_size": patch_size * math.isqrt(patches),
+        "patch_size": patch_size,
+        "vision_width": width,
+        "vision_layers": count(
+            state, r"vision\.transformer\.blocks\.\d+\.ln_1\.weight"
+        ),
+    }
+
+
+def resnet_sizes(state: dict[str, Tensor]) -> dict[str, int | tuple[int, ...] | None]:
+    """The ResNet's part of `sizes_of`."""
+    places = len(state["vision.pool.positions"]) - 1
+    blocks = (rf"vision\.stages\.{n}\.\d+\.conv1\.weight" for n in range(4))
+    return {
+        "image_size": STRIDE * math.isqrt(places),
+        "patch_size": None,
+        "vision_width": len(state["vision.stem.conv3.weight"]),
+        "vision_layers": tuple(count(state, pattern) for pattern in blocks),
+    }
+
+
+def count(state: dict[str, Tensor], pattern: str) -> int:
+    """How many names match."""
+    return sum(bool(re.match(pattern, name)) for name in state)
 
 
 Merges = list[tuple[str, str]]
