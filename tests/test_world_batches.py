@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 import mmlearn as mm
+from mmlearn import world
 from mmlearn.world.words import WorldError
 
 
@@ -88,3 +89,42 @@ def test_a_truncated_picture_is_refused(pictures):
     (pictures / "1.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(WorldError, match=r"1.png cannot be read as a picture"):
         mm.world.folder(pictures)
+
+
+def test_a_split_keeps_held_out_drawings_out_of_training():
+    styles = world.splits.thing_style
+    everyday = world.everyday()
+    trained = world.drawings(len(everyday), 1, split="train").records
+    kept_out = {
+        i.noun for r in world.drawings(30, split="held_out").records for i in r.items
+    }
+    assert not any(styles(r.items[0].noun, r.items[0].artist) for r in trained)
+    assert len(kept_out) == 30
+    number = sum(any(styles(n, a) for a in world.TRAIN_ARTISTS) for n in everyday)
+    with pytest.raises(world.WorldError, match=f"only {number} were given"):
+        world.drawings(number + 1, split="held_out")
+
+
+def test_captions_of_drawings_say_no_more_than_they_may():
+    plain = world.drawings(60, may_say=())
+    assert not any(" on " in c or " in " in c or " at " in c for c in plain.captions)
+    styled = world.drawings(60, may_say=("style",)).captions
+    assert any("flat drawing" in c or "3D render" in c for c in styled)
+
+
+def test_a_drawing_named_as_a_shape_is_drawn_by_its_artist():
+    batch = world.drawings(1, concepts=["star"], artists=["twemoji"])
+    assert batch.records[0].items[0].artist == "twemoji"
+
+
+def test_different_scenes_have_different_captions_and_batches_share_none():
+    words = {"things": ("fox", "dog", "bus"), "kinds": ("single",), "tinted": 0.0}
+    words |= {"shapes": (), "backgrounds": ("white", "snow"), "name_style": 0.0}
+    first = world.different_scenes(12, 5, index=0, **words)
+    assert len(set(first.captions)) == 12
+    again = world.different_scenes(12, 5, index=0, **words)
+    assert first.records == again.records
+    other = world.different_scenes(12, 5, index=1, **words)
+    assert not {r.index for r in first.records} & {r.index for r in other.records}
+    with pytest.raises(world.WorldError, match="different captions"):
+        world.different_scenes(100, 5, **words)

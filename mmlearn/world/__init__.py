@@ -21,7 +21,7 @@ from mmlearn.world.artwork import (
     sprites,
 )
 from mmlearn.world.backgrounds import BACKGROUNDS
-from mmlearn.world.batches import Batch, drawings, scenes
+from mmlearn.world.batches import Batch, different_scenes, drawings, scenes
 from mmlearn.world.by_hand import arrange
 from mmlearn.world.grammar import Grammar, compose
 from mmlearn.world.own_pictures import folder
@@ -57,6 +57,7 @@ __all__ = [
     "compose",
     "concepts",
     "credit",
+    "different_scenes",
     "draw",
     "drawings",
     "everyday",

@@ -11,6 +11,7 @@ from mmlearn.world.grammar import Grammar, Lot, clashes, compose
 from mmlearn.world.phrases import PLACES, caption
 from mmlearn.world.render import draw
 from mmlearn.world.scene import Item, Scene
+from mmlearn.world.splits import thing_style
 from mmlearn.world.words import WorldError, article, known
 
 
@@ -64,6 +65,28 @@ def scenes(
     return Batch(draw(records, size, device), [caption(r) for r in records], records)
 
 
+def different_scenes(
+    n: int, seed: int = 0, size: int = 64, *, index: int = 0, device="cpu", **words
+) -> Batch:
+    """``n`` scenes with ``n`` different captions: batch number ``index`` of a seed.
+
+    For contrastive training, and for galleries to search in: a caption that stood
+    twice would have two right pictures. ``words`` as in :func:`scenes`.
+    """
+    kept, start = {}, _whole("index", index, 0) * 100 * _whole("n", n, 1)
+    grammar = grammar_of(**words)
+    for i in range(start, start + 100 * n):
+        record = compose(grammar, _whole("seed", seed, 0), i)
+        kept.setdefault(caption(record), record)
+        if len(kept) == n:
+            records = list(kept.values())
+            return Batch(draw(records, size, device), list(kept), records)
+    raise WorldError(
+        f"{100 * n} scenes of this grammar have only {len(kept)} different captions, "
+        f"not {n}: ask for fewer, or give it more words"
+    )
+
+
 def grammar_of(grammar: Grammar | None = None, **words) -> Grammar:
     """A grammar with some of its words replaced; unknown names are refused."""
     words = {k: tuple(v) if isinstance(v, list) else v for k, v in words.items()}
@@ -91,38 +114,63 @@ def drawings(
     concepts=None,
     artists=artwork.TRAIN_ARTISTS,
     backgrounds=BACKGROUNDS,
+    split: str | None = None,
+    may_say: tuple[str, ...] = ("background", "style"),
     device: str | torch.device = "cpu",
 ) -> Batch:
     """``n`` single drawings of ``n`` different concepts, each on some background.
 
     Made for contrastive training: no concept, hence no caption, stands twice in a
     batch, so ``n`` is at most the number of ``concepts`` (default: everyday nouns).
-    ``index`` counts the batches of a seed. Any of the 838 concepts may be asked for;
-    only everyday nouns take an article, as other names can be plural ("pancakes").
+    ``index`` counts the batches of a seed. ``split`` leaves out
+    things in a style that is held out for them ("train"), or all others ("held_out").
+    Captions name the thing and, for some pictures, what else they ``may_say``.
+    Any of the 837 concepts may be asked for; only everyday nouns take an article, as
+    other names can be plural ("pancakes").
     """
     names = artwork.everyday() if concepts is None else tuple(concepts)
     if isinstance(concepts, str) or not names:
         raise WorldError("concepts must be a list of names with at least one in it")
-    if _whole("n", n, 1) > len(names):
-        raise WorldError(
-            f"a batch of {n} different drawings needs {n} concepts, but only "
-            f"{len(names)} were given: ask for fewer, or give more concepts"
-        )
     for artist in artists:
         known("artist", artist, artwork.ARTISTS)
+    for name in names:
+        known("concept", name, artwork.concepts())
+    if split is not None:
+        known("split", split, ("train", "held_out"))
+    drawn_by = _drawn_by(names, tuple(artists), split)
+    if _whole("n", n, 1) > len(drawn_by):
+        raise WorldError(
+            f"a batch of {n} different drawings needs {n} concepts, but only "
+            f"{len(drawn_by)} were given: ask for fewer, or give more concepts"
+        )
     lot = Lot((_whole("seed", seed, 0) << 66) + (3 << 64) + _whole("index", index, 0))
-    order = list(names)
+    order = list(drawn_by)
     records = []
     for i in range(n):
         # Fisher and Yates: the first n of a shuffle are n different ones.
         j = i + int(lot.random() * (len(order) - i))
         order[i], order[j] = order[j], order[i]
-        records.append(_drawing(order[i], artists, backgrounds, lot, index))
+        scene = _drawing(order[i], drawn_by[order[i]], backgrounds, lot, index)
+        says = tuple(fact for fact in scene.says if fact in may_say)
+        records.append(scene.replace(says=says))
     return Batch(draw(records, size, device), [_label(r) for r in records], records)
 
 
+@lru_cache(64)
+def _drawn_by(names: tuple, artists: tuple, split: str | None) -> dict[str, tuple]:
+    """The artists that a split allows for each name; names without any are left out."""
+    wanted = {
+        name: tuple(
+            artist
+            for artist in artists
+            if split is None or thing_style(name, artist) == (split == "held_out")
+        )
+        for name in names
+    }
+    return {name: chosen for name, chosen in wanted.items() if chosen}
+
+
 def _drawing(name: str, artists, backgrounds, lot: Lot, index: int) -> Scene:
-    known("concept", name, artwork.concepts())
     artist = lot.pick(artists)
     side = lot.between(34, 60)
     room = 31 - side / 2

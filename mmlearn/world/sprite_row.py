@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from mmlearn.world import artwork, shapes
-from mmlearn.world.scene import COLOURS, SHAPES, SIGN, Item
+from mmlearn.world.scene import COLOURS, SIGN, Item
 
 # Beyond this the row starts afresh (a few hundred pictures of 1,024 pixels).
 MOST_PIXELS = 100_000_000
@@ -43,7 +43,7 @@ def original(
     """The picture of an item, at least ``least`` pixels wide where one was shipped."""
     if noun == SIGN:
         return shapes.sign(words)
-    if noun in SHAPES:
+    if artist is None:  # one concept, "star", is called as a shape is
         return shapes.shape(noun, colour)
     part = "everyday" if artwork.concepts()[noun].everyday else "more"
     sizes = artwork.sizes_of(artist, part)
