@@ -9,7 +9,7 @@ import pytest
 import mmlearn as mm
 from mmlearn import weights
 from mmlearn.paths import data_path
-from mmlearn.train.recipes import clip as recipe
+from mmlearn.train.recipes import clip_lesson as recipe
 
 SHIPPED = sorted(data_path("checkpoints").glob("*/card.json"))
 

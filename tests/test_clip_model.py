@@ -16,7 +16,7 @@ from mmlearn.clip import (
     zero_shot_classifier,
 )
 from mmlearn.text.bpe import Tokenizer
-from mmlearn.train.recipes import clip as recipe
+from mmlearn.train.recipes import clip_lesson as recipe
 
 
 @pytest.fixture(scope="module")

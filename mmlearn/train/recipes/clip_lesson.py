@@ -1,6 +1,6 @@
-"""CLIP's recipe: drawings by two artists and their captions; then a third's drawings.
+"""The lesson's recipe: forty things by two artists, learned in minutes, then a third's.
 
-    python -m mmlearn train clip --size laptop
+    python -m mmlearn train clip-lesson --size laptop
 
 Every batch shows each noun at most once, so that no picture has two right captions.
 Nobody tells the model that there are forty classes: it reads sentences, and what it
@@ -17,14 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlearn import world
-from mmlearn.clip import (
-    CLIP,
-    clamp_logit_scale,
-    local_clip_loss,
-    zero_shot_classifier,
-)
-from mmlearn.machine import commit, describe
-from mmlearn.train import all_gather_with_grad, distributed, fit
+from mmlearn.clip import CLIP, zero_shot_classifier
+from mmlearn.train import distributed
+from mmlearn.train.augment import crop, recolour
+from mmlearn.train.recipes import clip
 
 # Everyday things that look like nothing else on the list.
 NOUNS = (
@@ -43,8 +39,6 @@ NOUNS = (
         "crown",
     ),
 )
-# White half the time: a thing is learned faster where nothing surrounds it.
-BACKGROUNDS = ("white",) * len(world.BACKGROUNDS) + tuple(world.BACKGROUNDS)
 SEED = 20_210_226  # of the drawings that are named in the end; the paper's day
 
 
@@ -71,73 +65,30 @@ RECIPES = {
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """A random square crop, as in the paper, and other colours: (n, 3, h, w), same.
-
-    No two artists choose the same colours, so colour must not be what tells a fox.
-    Channels are mixed (greys stay grey), saturation, contrast and brightness change,
-    and one picture in five loses its colour. Values stay in [-1, 1].
-    """
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        shape, device = (len(images), *shape), images.device
-        return low + (high - low) * torch.rand(
-            shape, generator=generator, device=device
-        )
-
-    side = uniform(0.85, 1, 1)
-    centre = (1 - side) * uniform(-1, 1, 2)
-    window = torch.cat([torch.diag_embed(side.expand(-1, 2)), centre[:, :, None]], 2)
-    grid = F.affine_grid(window, images.shape, align_corners=False)
-    images = F.grid_sample(images, grid, align_corners=False, padding_mode="border")
-
-    mix = torch.eye(3, device=images.device) + uniform(-0.25, 0.25, 3, 3)
-    images = torch.einsum("nij,njhw->nihw", mix / mix.sum(dim=2, keepdim=True), images)
-    grey = images.mean(dim=1, keepdim=True)
-    keeps_colour = uniform(0, 1, 1, 1, 1) > 0.2
-    images = grey + keeps_colour * uniform(0.2, 1.4, 1, 1, 1) * (images - grey)
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = mean + uniform(0.6, 1.4, 1, 1, 1) * (images - mean)
-    return (images + uniform(-0.2, 0.2, 1, 1, 1)).clamp(-1, 1)
+    """A random square crop, as in the paper, and other colours: (n, 3, h, w), same."""
+    return recolour(crop(images, generator), generator)
 
 
 def loss(model: CLIP, batch: tuple[Tensor, Tensor], generator) -> Tensor:
-    """`clip_loss` of augmented images; over all processes, if there are several."""
+    """`contrast` of augmented images."""
     images, tokens = batch
-    features = model(augment(images, generator), tokens)
-    # Logits reach 100, where half precision knows no fractions.
-    with torch.autocast(images.device.type, enabled=False):
-        features = [x.float() for x in features]
-        gather, rank = all_gather_with_grad, distributed.rank()
-        return local_clip_loss(*features, model.logit_scale, gather, rank)
+    return clip.contrast(model, augment(images, generator), tokens)
 
 
 def drawings(model: CLIP, recipe: Recipe, seed: int) -> Callable[[int], tuple]:
     """Batch number ``index`` of the run: images, and the tokens of their captions.
 
     Captions name the thing and neither its background nor its style: where they do,
-    those are learned first, being easier. Processes share a batch, rather than each
-    having its own: two batches would show the same nouns twice.
+    those are learned first, being easier. Processes share a batch, as in `clip`.
     """
+    options = {"concepts": recipe.nouns, "backgrounds": clip.BACKGROUNDS, "may_say": ()}
 
     def batch(index: int) -> tuple[Tensor, Tensor]:
-        processes = distributed.world()
-        if recipe.batch % processes:
-            raise ValueError(
-                f"a batch of {recipe.batch} cannot be shared by {processes} processes"
-            )
-        step, rank = divmod(index, processes)
-        own = slice(rank, None, processes)
-        whole = world.drawings(
-            recipe.batch,
-            seed,
-            index=step,
-            concepts=recipe.nouns,
-            backgrounds=BACKGROUNDS,
-        )
-        captions = [world.caption(r.replace(says=())) for r in whole.records[own]]
-        tokens = model.tokenizer(captions)
-        longest = int(tokens.argmax(dim=1).max()) + 1  # the rest is padding
-        return whole.images[own], tokens[:, :longest]
+        step, rank = divmod(index, distributed.world())
+        whole = world.drawings(recipe.batch, seed, index=step, **options)
+        own = slice(rank, None, clip.shared(recipe.batch))
+        tokens = model.tokenizer(whole.captions[own])
+        return whole.images[own], clip.without_padding(tokens)
 
     return batch
 
@@ -170,49 +121,15 @@ def scores(model: CLIP, nouns: Sequence[str]) -> dict[str, float]:
     return found | {"chance": round(1 / len(nouns), 4)}
 
 
-def train(
-    size: str,
-    *,
-    seed: int = 0,
-    steps: int | None = None,
-    out: Path,
-    device: str | None = None,
-    resume: bool = True,
-) -> None:
-    """Train CLIP at a size, into ``out``; the finished model is ``out/model``."""
-    if size not in RECIPES:
-        known = ", ".join(RECIPES)
-        raise ValueError(f"CLIP is trained at one of the sizes {known}, not {size!r}")
-    recipe = RECIPES[size]
+def train(size: str, *, seed: int = 0, out: Path, **options) -> None:
+    """Train at a size, into ``out``; options: steps, device, resume."""
+    recipe = clip.recipe_of(size, RECIPES)
     model = CLIP.from_size(size, seed=seed)
-    history = fit(
-        model,
-        loss,
-        drawings(model, recipe, seed),
-        steps=steps or recipe.steps,
-        lr=recipe.lr,
-        weight_decay=0.2,  # the published values, these two
-        betas=(0.9, 0.98),
-        ema=None,
-        seed=seed,
-        out=out,
-        resume=resume,
-        settings={"batch": recipe.batch, "nouns": list(recipe.nouns)},
-        after_step=clamp_logit_scale,
-        device=device,
-    )
+    made = drawings(model, recipe, seed)
+    settings = {"batch": recipe.batch, "nouns": list(recipe.nouns)}
+    options |= {"settings": settings, "seed": seed, "out": out}
+    history = clip.run(model, loss, made, recipe, **options)
     if distributed.is_main():
-        card = {
-            "recipe": f"python -m mmlearn train clip --size {size} --seed {seed}",
-            "commit": commit(),
-            "seed": seed,
-            "steps": history.steps,
-            "seconds": round(history.seconds),
-            "hardware": describe(size),
-            "torch": torch.__version__,
-            "nouns": list(recipe.nouns),
-            "scores": scores(model, recipe.nouns),
-            "curve": [[r["step"], round(r["loss"], 4)] for r in history.rows[::8]],
-        }
-        saved = model.save_pretrained(out / "model", card, half=True, overwrite=True)
-        print(f"{saved}: named right, by artist: {card['scores']}")
+        words = f"clip-lesson --size {size} --seed {seed}"
+        found = {"nouns": list(recipe.nouns), "scores": scores(model, recipe.nouns)}
+        clip.save(model, out, clip.card_of(words, seed, size, history) | found)
