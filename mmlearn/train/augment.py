@@ -24,7 +24,7 @@ def crop(
     return look_through(images, torch.diag_embed(side.expand(-1, 2)), centre)
 
 
-def turn(images: Tensor, generator: torch.Generator, angle: float = 0.2) -> Tensor:
+def turn(images: Tensor, generator: torch.Generator, angle: float = 0.15) -> Tensor:
     """Mirrored half the time, turned by up to ``angle`` radians, sheared by up to 0.1.
 
     For captions without left and right.
