@@ -13,7 +13,17 @@ import os
 
 __version__ = "0.1.0"
 
-_PARTS = ("world", "show", "check", "train", "weights", "nn", "text", "clip")
+_PARTS = (
+    "world",
+    "show",
+    "check",
+    "train",
+    "evaluate",
+    "weights",
+    "nn",
+    "text",
+    "clip",
+)
 _MODELS = {"CLIP": "clip"}
 _FUNCTIONS = {"doctor": "diagnosis"}
 

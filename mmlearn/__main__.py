@@ -1,4 +1,4 @@
-"""The command line: ``python -m mmlearn train|notebooks|doctor``."""
+"""The command line: ``python -m mmlearn train|evaluate|notebooks|doctor``."""
 
 import argparse
 import importlib
@@ -7,6 +7,7 @@ import sys
 
 COMMANDS = {
     "train": ("mmlearn.train.command", "train a model by its recipe"),
+    "evaluate": ("mmlearn.evaluate.command", "measure a model's claims"),
     "notebooks": ("mmlearn.notebooks.command", "run the notebooks from top to bottom"),
     "doctor": ("mmlearn.diagnosis", "say what is installed, and what is missing"),
 }
