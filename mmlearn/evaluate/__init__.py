@@ -6,7 +6,8 @@
 Nothing here is trained on what it measures.
 """
 
+from mmlearn.evaluate import clip
 from mmlearn.evaluate.intervals import bootstrap, wilson
 from mmlearn.evaluate.results import load_result, result_names, save_result
 
-__all__ = ["bootstrap", "load_result", "result_names", "save_result", "wilson"]
+__all__ = ["bootstrap", "clip", "load_result", "result_names", "save_result", "wilson"]

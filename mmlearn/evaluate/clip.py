@@ -77,8 +77,11 @@ def _in_split(noun: str, artist: str, split: str) -> bool:
 
 
 def _row(shares: dict[str, float], **words) -> dict:
-    low, high = bootstrap(list(shares.values()))
     mean = sum(shares.values()) / len(shares)
+    if mean in (0, 1):  # all alike: drawing them again would claim certainty
+        low, high = wilson(round(mean * len(shares)), len(shares))
+    else:
+        low, high = bootstrap(list(shares.values()))
     return words | {
         "nouns": len(shares),
         "share": round(mean, 4),

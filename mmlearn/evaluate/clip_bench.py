@@ -2,10 +2,11 @@
 
 from mmlearn import weights
 from mmlearn.clip import CLIP
-from mmlearn.evaluate import clip, clip_controls
+from mmlearn.evaluate import clip, clip_aims, clip_controls
 from mmlearn.train.recipes.clip import unread
 
 OF_A_CHECKPOINT = {
+    "aims": clip_aims.aims,
     "naming": clip.naming,
     "templates": clip.templates,
     "retrieval": clip.retrieval,
@@ -33,5 +34,7 @@ def measure(name: str, size: str, source: str | None, seeds: list[int]) -> dict:
     directory = weights.find(source or size, "clip")
     further = FURTHER[name](size, seeds) if name in FURTHER else {}
     rows = function(CLIP.from_pretrained(directory), **further)
+    if name == "aims":
+        clip_aims.write_into_card(directory, rows)
     found = {"rows": rows, "about": about, "seeds": [clip.SEED]}
     return found | {"checkpoints": {directory.name: directory}}

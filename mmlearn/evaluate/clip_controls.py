@@ -266,8 +266,8 @@ def without_normalising(images: Tensor, texts: Tensor, logit_scale: Tensor) -> T
 def soft_targets(images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
     """What a much-read tutorial did: the model's own similarities as its targets.
 
-    Two towers that say the same of everything please this loss as well as two that
-    have learned something.
+    To towers that find everything alike these targets say that every caption is right,
+    and nothing pushes anything apart.
     """
     images, texts = F.normalize(images, dim=-1), F.normalize(texts, dim=-1)
     logits = logit_scale.exp() * images @ texts.T
