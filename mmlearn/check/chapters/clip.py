@@ -112,6 +112,10 @@ def scaled_logits(answer) -> str | None:
             return "s is the *logarithm* of the scale; multiply by exp(s)"
         if torch.allclose(mine, table / math.exp(start), rtol=1e-4):
             return "you divided: exp(s) is the scale, the temperature is one over it"
+        if torch.allclose(mine, table / start, rtol=1e-4):
+            return "s is no temperature to divide by: exp(s) is the scale, a factor"
+        if torch.allclose(mine, math.log(start) * table, rtol=1e-4):
+            return "s is a logarithm already: exp undoes it, log takes it once more"
         if torch.allclose(mine, math.exp(start) * table, rtol=1e-4):
             return (
                 f"exp({start:.0f}) is {math.exp(start):.0f}; the scale must not exceed "
@@ -140,3 +144,149 @@ def ensemble(answer) -> str | None:
     if torch.allclose(mine, features.mean(1), atol=1e-5):
         return "nothing is normalised: do it before the mean and after it"
     return "normalise each sentence, average over the templates, normalise the result"
+
+
+def _shares(answers) -> torch.Tensor:
+    """Answers as one vector; AssertionError, with a hint, if they are no shares."""
+    found = [torch.as_tensor(answer).float() for answer in answers]
+    if found[0].numel() != 1:
+        shape = tuple(found[0].shape)
+        raise AssertionError(f"return one share for all pictures, not shape {shape}")
+    found = torch.stack([share.reshape(()) for share in found])
+    if found.max() > 1:
+        raise AssertionError(
+            f"a share lies between 0 and 1, and one of these is {found.max():.1f}: "
+            "divide the number of hits by the number of pictures"
+        )
+    return found
+
+
+def _first_hint(mine, wrong: dict) -> str | None:
+    """The hint of the first mistake that yields the same shares, if any does."""
+    for hint, values in wrong.items():
+        if any(torch.allclose(mine, value, atol=1e-4) for value in values):
+            return hint
+    return None
+
+
+def recall_at_k(answer) -> str | None:
+    """Cosines (n, n) and k to the share of rows whose diagonal is among the k best."""
+    n, ks = 20, (1, 3, 6)
+    cosines = (_random(n, n) + torch.eye(n)).tanh()
+    mine = _shares(answer(cosines.clone(), k) for k in ks)
+
+    def shares(rank, shift=0):
+        return torch.stack([(rank < k + shift).float().mean() for k in ks])
+
+    own, order = cosines.diagonal(), cosines.argsort(dim=1, descending=True)
+    rank = (cosines > own[:, None]).sum(1)
+    right = shares(rank)
+    if torch.allclose(mine, right, atol=1e-4):
+        return None
+    wrong = {
+        "here each caption looks for its picture; let each picture, a row, look": [
+            shares((cosines > own).sum(0))
+        ],
+        "one too many: the nearest has rank 0, so the k nearest have rank < k": [
+            shares(rank, 1)
+        ],
+        "one too few: the own caption does not stand before itself; count with >": [
+            shares(rank, -1)
+        ],
+        "a large cosine is near, and you took the k *farthest* captions": [
+            shares((cosines < own[:, None]).sum(1))
+        ],
+        "argsort says who stands at place i, not at which place caption i stands": [
+            shares(order.diagonal()),
+            shares(cosines.argsort(dim=1).diagonal()),
+        ],
+        "rows and columns are mixed: own cosines as [:, None], counted over dim=1": [
+            shares((cosines > own).sum(1)),
+            shares((cosines > own[:, None]).sum(0)),
+        ],
+        "k makes no difference to your answer: that is recall at 1": [
+            right[:1].expand(len(ks))
+        ],
+        "do not divide by k: each picture has one right caption, not k of them": [
+            right / torch.tensor(ks)
+        ],
+        "this is the share of those that miss; count those that hit": [1 - right],
+    }
+    return _first_hint(mine, wrong) or (
+        "a picture hits if fewer than k captions of its row have a larger cosine"
+    )
+
+
+def minimal_pairs(answer) -> str | None:
+    """Features (n, d) of pictures, captions, twins to the share preferring its own."""
+    n, batches = 30, []
+    for seed in (0, 10, 20):
+        x, c, t, sizes = (_random(n, 6, seed=seed + i) for i in range(4))
+        lengths = sizes.exp()[:, :3, None].unbind(1)
+        features = (2 * x, 1.5 * x + c, x + t)
+        batches.append([f * size for f, size in zip(features, lengths, strict=True)])
+    mine = _shares(answer(*(f.clone() for f in batch)) for batch in batches)
+
+    def shares(prefers, dim: int = 1):
+        found = [prefers(*(F.normalize(f, dim=dim) for f in b)) for b in batches]
+        return torch.stack([each.float().mean() for each in found])
+
+    def raw(prefers):
+        return torch.stack([prefers(*batch).float().mean() for batch in batches])
+
+    def own_wins(x, c, t):
+        return (x * c).sum(1) > (x * t).sum(1)
+
+    def nearer(x, c, t):
+        return (x - c).norm(dim=1) < (x - t).norm(dim=1)
+
+    def of_captions(x, c, t):
+        return (x @ c.T).argmax(1) == torch.arange(n)
+
+    def of_all(x, c, t):
+        return (x @ torch.cat([c, t]).T).argmax(1) == torch.arange(n)
+
+    def of_twins(x, c, t):
+        return (x * c).sum(1) > (x @ t.T).amax(1)
+
+    def everybody(x, c, t):
+        return x @ c.T > x @ t.T
+
+    def over_pictures(x, c, t):
+        return (x * c).sum(0) > (x * t).sum(0)
+
+    right = shares(own_wins)
+    if torch.allclose(mine, right, atol=1e-4):
+        # A tower deaf to word order; axes of length one, so that the tie is exact.
+        same = 3 * torch.eye(4)
+        if torch.as_tensor(answer(2 * torch.eye(4), same, same.clone())) > 0:
+            return "a tie is no preference: who only counts words would be all right"
+        return None
+    rivals = (of_captions, of_all, of_twins)
+    wrong = {
+        "the length of a text has a say here: cosines need rows of length one": [
+            raw(own_wins),
+            raw(nearer),
+        ],
+        "you normalised each column; it is each *row* that is one feature": [
+            shares(own_wins, dim=0)
+        ],
+        "each picture chose from the whole batch; its only rival is its own twin": [
+            *map(shares, rivals),
+            *map(raw, rivals),
+        ],
+        "every picture judged every pair; picture i has a say on pair i alone": [
+            shares(everybody),
+            raw(everybody),
+        ],
+        "you added up over the pictures; a dot product runs over the features": [
+            shares(over_pictures),
+            raw(over_pictures),
+        ],
+        "this is the share that prefers the twin: turn the comparison round": [
+            1 - right
+        ],
+    }
+    return _first_hint(mine, wrong) or (
+        "compare cosine(picture i, caption i) with cosine(picture i, twin i)"
+    )
