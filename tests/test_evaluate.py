@@ -59,6 +59,10 @@ def test_retrieval_gives_a_perfect_model_one_and_a_confused_one_nothing():
     images, captions = told(12)
     rows = measure.retrieval(Oracle(images, captions), 12, 1)
     assert {row["share"] for row in rows} == {1}
+    collapsed = Oracle(images, captions)
+    collapsed.encode_image = lambda images: torch.ones(len(images), 64)
+    collapsed.encode_text = lambda texts: torch.ones(len(texts), 64)
+    assert {row["share"] for row in measure.retrieval(collapsed, 12, 1)} == {0}
     confused = Oracle(images, captions[1:] + captions[:1])
     rows = measure.retrieval(confused, 12, 1)
     assert all(row["share"] < 0.2 for row in rows if row["recall at"] == 1)
