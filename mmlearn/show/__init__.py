@@ -5,11 +5,13 @@ alt text (so it reads without eyes).
 """
 
 from mmlearn.show.charts import bars, lines, matrix
+from mmlearn.show.comparison import dots
 from mmlearn.show.diagram_book import book_map
 from mmlearn.show.diagram_clip import clip_figure
 from mmlearn.show.diagram_unet import unet_diagram
 from mmlearn.show.figures import COLOURS, INK, PAPER, axes, figure, to_image
 from mmlearn.show.pictures import grid, images
+from mmlearn.show.tables import table
 from mmlearn.show.widgets import widget
 
 __all__ = [
@@ -20,11 +22,13 @@ __all__ = [
     "bars",
     "book_map",
     "clip_figure",
+    "dots",
     "figure",
     "grid",
     "images",
     "lines",
     "matrix",
+    "table",
     "to_image",
     "unet_diagram",
     "widget",
