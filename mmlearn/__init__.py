@@ -22,6 +22,7 @@ _PARTS = (
     "weights",
     "nn",
     "text",
+    "diffusion",
     "clip",
 )
 _MODELS = {"CLIP": "clip"}
