@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from mmlearn.evaluate.results import save_result
+from mmlearn.machine import commit
 from mmlearn.paths import data_path
 
 MODELS = {"clip": "mmlearn.evaluate.clip_bench"}
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, not {args.seeds}")
+    as_of = commit()  # before the first result changes the checkout
     for name in claims:
         began = time.perf_counter()
         found = bench.measure(name, args.size, args.weights, list(range(args.seeds)))
@@ -46,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
             command=words,
             seconds=time.perf_counter() - began,
             folder=args.out or data_path("results"),
+            as_of=as_of,
             **found,
         )
         print(f"{path}: {len(found['rows'])} rows", flush=True)

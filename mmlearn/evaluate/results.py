@@ -30,17 +30,19 @@ def save_result(
     seconds: float,
     seeds: list[int],
     checkpoints: dict[str, Path] | None = None,
+    as_of: str | None = None,
     folder: Path | None = None,
 ) -> Path:
     """Write one result; the file appears whole or not at all. Returns its path.
 
     rows: one dict of numbers and words for each line of the table. about: what was
     measured, in a sentence. checkpoints: name to directory, of the weights measured.
+    as_of: the commit it was measured at; the present one if None.
     """
     found = {
         "about": about,
         "command": command,
-        "commit": commit(),
+        "commit": as_of or commit(),
         "machine": describe(),
         "torch": torch.__version__,
         "seconds": round(seconds),
