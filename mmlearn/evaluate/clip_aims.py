@@ -29,11 +29,12 @@ def aims(model: CLIP) -> list[dict]:
         _row("scenes of held-out combinations: the same", None, new),
     ]
     for artist in world.TRAIN_ARTISTS:
-        rows.append(_row(f"{artist}: {NAMED}", 0.95, of("seen", artist)))
+        rows.append(_row(f"{artist}, seen pairs: {NAMED}", 0.95, of("seen", artist)))
     for artist, aim in (("twemoji", 0.65), ("openmoji", 0.25), ("openmoji_line", None)):
-        rows.append(_row(f"{artist}: {NAMED}", aim, of("new artist", artist)))
+        title = f"{artist}, never seen: {NAMED}"
+        rows.append(_row(title, aim, of("new artist", artist)))
     for artist in world.TRAIN_ARTISTS:
-        title = f"{artist}, held-out thing-style pairs: {NAMED}"
+        title = f"{artist}, held-out pairs: {NAMED}"
         rows.append(_row(title, 0.60, of("held-out pair", artist)))
     return rows
 
