@@ -22,26 +22,32 @@ Number = float | Tensor
 
 
 def x0_from_eps(x_t: Tensor, eps: Tensor, alpha: Number, sigma: Number) -> Tensor:
+    """The picture, from the noise in it: (x_t − σ ε) / α."""
     return (x_t - sigma * eps) / alpha
 
 
 def x0_from_v(x_t: Tensor, v: Tensor, alpha: Number, sigma: Number) -> Tensor:
+    """The picture, from v: α x_t − σ v."""
     return alpha * x_t - sigma * v
 
 
 def eps_from_x0(x_t: Tensor, x0: Tensor, alpha: Number, sigma: Number) -> Tensor:
+    """The noise, from the picture under it: (x_t − α x0) / σ."""
     return (x_t - alpha * x0) / sigma
 
 
 def eps_from_v(x_t: Tensor, v: Tensor, alpha: Number, sigma: Number) -> Tensor:
+    """The noise, from v: σ x_t + α v."""
     return sigma * x_t + alpha * v
 
 
 def v_from_x0(x_t: Tensor, x0: Tensor, alpha: Number, sigma: Number) -> Tensor:
+    """v, from the picture: (α x_t − x0) / σ."""
     return (alpha * x_t - x0) / sigma
 
 
 def v_from_eps(x_t: Tensor, eps: Tensor, alpha: Number, sigma: Number) -> Tensor:
+    """v, from the noise: (ε − σ x_t) / α."""
     return (eps - sigma * x_t) / alpha
 
 

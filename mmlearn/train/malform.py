@@ -91,10 +91,12 @@ class Box:
 
 
 def sample(images: Tensor, grid: Tensor) -> Tensor:
+    """Images (n, c, h, w) at a grid (n, h, w, 2) in [-1, 1]; borders repeat."""
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def mixed(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """``a`` where the mask (n, 1, h, w) is 1, ``b`` where it is 0."""
     return mask * a + (1 - mask) * b
 
 

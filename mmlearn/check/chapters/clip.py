@@ -217,6 +217,37 @@ def recall_at_k(answer) -> str | None:
     )
 
 
+# Of features (n, d) of pictures x, their captions c and the twins t: who prefers what.
+
+
+def _own_wins(x, c, t):
+    return (x * c).sum(1) > (x * t).sum(1)
+
+
+def _nearer(x, c, t):
+    return (x - c).norm(dim=1) < (x - t).norm(dim=1)
+
+
+def _of_captions(x, c, t):
+    return (x @ c.T).argmax(1) == torch.arange(len(x))
+
+
+def _of_all(x, c, t):
+    return (x @ torch.cat([c, t]).T).argmax(1) == torch.arange(len(x))
+
+
+def _of_twins(x, c, t):
+    return (x * c).sum(1) > (x @ t.T).amax(1)
+
+
+def _everybody(x, c, t):
+    return x @ c.T > x @ t.T
+
+
+def _over_pictures(x, c, t):
+    return (x * c).sum(0) > (x * t).sum(0)
+
+
 def minimal_pairs(answer) -> str | None:
     """Features (n, d) of pictures, captions, twins to the share preferring its own."""
     n, batches = 30, []
@@ -234,54 +265,33 @@ def minimal_pairs(answer) -> str | None:
     def raw(prefers):
         return torch.stack([prefers(*batch).float().mean() for batch in batches])
 
-    def own_wins(x, c, t):
-        return (x * c).sum(1) > (x * t).sum(1)
-
-    def nearer(x, c, t):
-        return (x - c).norm(dim=1) < (x - t).norm(dim=1)
-
-    def of_captions(x, c, t):
-        return (x @ c.T).argmax(1) == torch.arange(n)
-
-    def of_all(x, c, t):
-        return (x @ torch.cat([c, t]).T).argmax(1) == torch.arange(n)
-
-    def of_twins(x, c, t):
-        return (x * c).sum(1) > (x @ t.T).amax(1)
-
-    def everybody(x, c, t):
-        return x @ c.T > x @ t.T
-
-    def over_pictures(x, c, t):
-        return (x * c).sum(0) > (x * t).sum(0)
-
-    right = shares(own_wins)
+    right = shares(_own_wins)
     if torch.allclose(mine, right, atol=1e-4):
         # A tower deaf to word order; axes of length one, so that the tie is exact.
         same = 3 * torch.eye(4)
         if torch.as_tensor(answer(2 * torch.eye(4), same, same.clone())) > 0:
             return "a tie is no preference: who only counts words would be all right"
         return None
-    rivals = (of_captions, of_all, of_twins)
+    rivals = (_of_captions, _of_all, _of_twins)
     wrong = {
         "the length of a text has a say here: cosines need rows of length one": [
-            raw(own_wins),
-            raw(nearer),
+            raw(_own_wins),
+            raw(_nearer),
         ],
         "you normalised each column; it is each *row* that is one feature": [
-            shares(own_wins, dim=0)
+            shares(_own_wins, dim=0)
         ],
         "each picture chose from the whole batch; its only rival is its own twin": [
             *map(shares, rivals),
             *map(raw, rivals),
         ],
         "every picture judged every pair; picture i has a say on pair i alone": [
-            shares(everybody),
-            raw(everybody),
+            shares(_everybody),
+            raw(_everybody),
         ],
         "you added up over the pictures; a dot product runs over the features": [
-            shares(over_pictures),
-            raw(over_pictures),
+            shares(_over_pictures),
+            raw(_over_pictures),
         ],
         "this is the share that prefers the twin: turn the comparison round": [
             1 - right

@@ -25,9 +25,9 @@ from torch import Tensor
 from mmlearn import world
 from mmlearn.clip import CLIP, clamp_logit_scale, local_clip_loss
 from mmlearn.evaluate.clip import scores
-from mmlearn.machine import commit, describe
-from mmlearn.train import History, all_gather_with_grad, distributed, fit
+from mmlearn.train import all_gather_with_grad, distributed, fit
 from mmlearn.train.augment import crop, recolour, relight, turn
+from mmlearn.train.card import card_of, recipe_of
 
 # White half the time: a thing is learned faster where nothing surrounds it.
 BACKGROUNDS = ("white",) * len(world.BACKGROUNDS) + tuple(world.BACKGROUNDS)
@@ -154,23 +154,14 @@ def train(size: str, *, seed: int = 0, out: Path, **options) -> None:
     options: steps, device and resume, as for `mmlearn train`. In bf16 also on a CPU,
     where it was measured to be 1.6 times as fast.
     """
-    recipe = recipe_of(size, RECIPES)
+    recipe = recipe_of("CLIP", size, RECIPES)
     model = CLIP.from_size(size, seed=seed)
     made = batches(model, recipe, seed)
     options |= {"precision": "bf16", "seed": seed, "out": out}
     history = run(model, loss, made, recipe, **options)
     if distributed.is_main():
-        words = f"clip --size {size} --seed {seed}"
         card = {"scores": scores(model, unread())}
-        save(model, out, card_of(words, seed, size, history) | card)
-
-
-def recipe_of(size: str, recipes: dict):
-    """The recipe of a size; ValueError, naming the sizes, if there is none."""
-    if size not in recipes:
-        known = ", ".join(recipes)
-        raise ValueError(f"CLIP is trained at one of the sizes {known}, not {size!r}")
-    return recipes[size]
+        save(model, out, card_of("clip", seed, size, history) | card)
 
 
 def run(model: CLIP, loss, batches, recipe, *, steps: int | None = None, **options):
@@ -179,20 +170,6 @@ def run(model: CLIP, loss, batches, recipe, *, steps: int | None = None, **optio
     options |= {"ema": None, "after_step": clamp_logit_scale}
     options.setdefault("settings", {"batch": recipe.batch})
     return fit(model, loss, batches, steps=steps or recipe.steps, **options)
-
-
-def card_of(words: str, seed: int, size: str, history: History) -> dict:
-    """What every CLIP's card says, whichever recipe made it."""
-    return {
-        "recipe": f"python -m mmlearn train {words}",
-        "commit": commit(),
-        "seed": seed,
-        "steps": history.steps,
-        "seconds": round(history.seconds),
-        "hardware": describe(size),
-        "torch": torch.__version__,
-        "curve": [[r["step"], round(r["loss"], 4)] for r in history.rows[::4]],
-    }
 
 
 def save(model: CLIP, out: Path, card: dict) -> None:

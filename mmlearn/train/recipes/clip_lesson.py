@@ -20,6 +20,7 @@ from mmlearn import world
 from mmlearn.clip import CLIP, zero_shot_classifier
 from mmlearn.train import distributed
 from mmlearn.train.augment import crop, recolour
+from mmlearn.train.card import card_of, recipe_of
 from mmlearn.train.recipes import clip
 
 # Everyday things that look like nothing else on the list.
@@ -123,13 +124,12 @@ def scores(model: CLIP, nouns: Sequence[str]) -> dict[str, float]:
 
 def train(size: str, *, seed: int = 0, out: Path, **options) -> None:
     """Train at a size, into ``out``; options: steps, device, resume."""
-    recipe = clip.recipe_of(size, RECIPES)
+    recipe = recipe_of("CLIP", size, RECIPES)
     model = CLIP.from_size(size, seed=seed)
     made = drawings(model, recipe, seed)
     settings = {"batch": recipe.batch, "nouns": list(recipe.nouns)}
     options |= {"settings": settings, "seed": seed, "out": out}
     history = clip.run(model, loss, made, recipe, **options)
     if distributed.is_main():
-        words = f"clip-lesson --size {size} --seed {seed}"
         found = {"nouns": list(recipe.nouns), "scores": scores(model, recipe.nouns)}
-        clip.save(model, out, clip.card_of(words, seed, size, history) | found)
+        clip.save(model, out, card_of("clip-lesson", seed, size, history) | found)

@@ -25,9 +25,9 @@ from mmlearn import world
 from mmlearn.evaluate.clauses import check, clauses
 from mmlearn.evaluate.detector import Detector, to_sight
 from mmlearn.evaluate.detector_decode import PLACES, Targets, encode
-from mmlearn.machine import commit, describe
 from mmlearn.train import distributed, fit
 from mmlearn.train.calibrate import calibrate
+from mmlearn.train.card import card_of, recipe_of
 from mmlearn.train.degrade import degrade
 from mmlearn.train.detector_loss import detector_loss
 from mmlearn.train.malform import malform, retarget
@@ -223,10 +223,8 @@ def loss(model: Detector, lesson: Lesson, generator: torch.Generator):
 
 def train(size: str, *, seed: int = 0, out: Path, steps=None, **options) -> None:
     """Train the judge's detector at a size, into ``out``; it is ``out/model`` then."""
-    if size not in RECIPES:
-        known = ", ".join(RECIPES)
-        raise ValueError(f"the judge is trained at one of {known}, not {size!r}")
-    recipe, model = RECIPES[size], Detector.from_size(size, seed=seed)
+    recipe = recipe_of("the judge", size, RECIPES)
+    model = Detector.from_size(size, seed=seed)
     history = fit(
         model,
         loss,
@@ -247,17 +245,8 @@ def train(size: str, *, seed: int = 0, out: Path, steps=None, **options) -> None
     calibrate(
         model, batches(held_out, seed + 1), spoil, number=4 if size == "smoke" else 20
     )
-    card = {
-        "recipe": f"python -m mmlearn train judge --size {size} --seed {seed}",
-        "commit": commit(),
-        "seed": seed,
-        "steps": history.steps,
-        "seconds": round(history.seconds),
-        "hardware": describe(size),
-        "torch": torch.__version__,
-        "scores": scores(model, 24 if size == "smoke" else 400, seed),
-        "curve": [[r["step"], round(r["loss"], 4)] for r in history.rows[::4]],
-    }
+    card = card_of("judge", seed, size, history)
+    card["scores"] = scores(model, 24 if size == "smoke" else 400, seed)
     saved = model.save_pretrained(out / "model", card, half=True, overwrite=True)
     print(f"{saved}: {card['scores']}")
 
