@@ -24,8 +24,9 @@ _PARTS = (
     "text",
     "diffusion",
     "clip",
+    "text_to_image",
 )
-_MODELS = {"CLIP": "clip"}
+_MODELS = {"CLIP": "clip", "TextToImage": "text_to_image"}
 _FUNCTIONS = {"doctor": "diagnosis"}
 
 __all__ = [*_PARTS, *_MODELS, *_FUNCTIONS]

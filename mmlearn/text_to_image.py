@@ -1,0 +1,256 @@
+"""The smallest text-to-image model that works: a plain U-Net and a bag of words.
+
+    model = mm.TextToImage.from_pretrained("laptop")
+    images = model.generate(["a red star at night"], seed=0)    # (1, 3, 32, 32)
+
+A caption becomes one row of numbers: which of the known words stand in it. The U-Net
+(`mmlearn.nn.UNet`) is told that row and the time, and predicts v (Salimans & Ho 2022,
+arXiv 2202.00512, section 4); guidance without a classifier turns up what the words add.
+A bag knows no order, so "a star left of a heart" and "a heart left of a star" would be
+one picture: GLIDE's transformer is what mends that. So this model draws one coloured
+shape at a time, and serves as the first page about diffusion and as its test bed.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmlearn import diffusion, weights, world
+from mmlearn.diffusion import Denoiser, Schedule, dynamic_threshold, halves
+from mmlearn.nn.unet import UNet, UNetConfig
+from mmlearn.progress import sampling
+from mmlearn.world.phrases import captions
+from mmlearn.world.scene import Item, Scene
+
+PLACES = ("white", "lavender", "meadow", "beach", "sea", "night")
+# Black and white shapes are left to the chapters: they would be lost on two of these.
+PAINTS = tuple(c for c in world.COLOURS if c not in ("black", "white"))
+GRAMMAR = world.Grammar(
+    things=(), colours=PAINTS, backgrounds=PLACES, kinds=("single",)
+)
+
+
+@lru_cache(1)
+def vocabulary() -> tuple[str, ...]:
+    """Every word that a caption of `GRAMMAR` can hold, in alphabetical order."""
+    box = (0.25, 0.25, 0.75, 0.75)
+    said = [
+        sentence
+        for shape, paint, place in product(GRAMMAR.shapes, PAINTS, PLACES)
+        for says in ((), ("background",))
+        for sentence in captions(
+            Scene("single", place, (Item(shape, box, paint),), says=says)
+        )
+    ]
+    return tuple(sorted({word for sentence in said for word in split(sentence)}))
+
+
+def split(caption: str) -> list[str]:
+    """The words of a caption, in small letters and without punctuation."""
+    return [
+        w for w in (word.strip(".,;:!?\"'") for word in caption.lower().split()) if w
+    ]
+
+
+@dataclass(frozen=True)
+class TextToImageConfig:
+    """image_size: in pixels. patch: squares of patch × patch pixels become channels of
+    one place, so that the U-Net works on a grid patch times as coarse. The other
+    numbers are the U-Net's; ``words`` are those it knows, in the order of its rows."""
+
+    image_size: int = 32
+    patch: int = 2
+    width: int = 48
+    multiples: tuple[int, ...] = (1, 2)
+    blocks: int = 1
+    attention_at: tuple[int, ...] = (8,)
+    head_width: int = 32
+    words: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for name in ("multiples", "attention_at", "words"):  # lists, when from JSON
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @classmethod
+    def from_size(cls, size: str) -> "TextToImageConfig":
+        """The config of a size: smoke, laptop or gpu. ValueError for any other."""
+        if size not in SIZES:
+            raise ValueError(
+                f"a text-to-image model has one of the sizes {', '.join(SIZES)}, "
+                f"not {size!r}"
+            )
+        return cls(**SIZES[size], words=vocabulary())
+
+    @property
+    def unet(self) -> UNetConfig:
+        """The U-Net's numbers, on the coarser grid."""
+        channels = 3 * self.patch**2
+        return UNetConfig(
+            image_size=self.image_size // self.patch,
+            width=self.width,
+            multiples=self.multiples,
+            blocks=self.blocks,
+            attention_at=self.attention_at,
+            head_width=self.head_width,
+            channels_in=channels,
+            channels_out=channels,
+            vector_width=len(self.words),
+            groups=8,
+        )
+
+
+SIZES = {
+    "smoke": {"width": 16, "head_width": 16},
+    "laptop": {},
+    "gpu": {"width": 64, "blocks": 2, "patch": 1, "multiples": (1, 2, 3)},
+}
+
+
+class TextToImage(nn.Module):
+    """x_t (n, 3, s, s), t (n,) and a bag of words (n, words) to v (n, 3, s, s)."""
+
+    def __init__(self, config: TextToImageConfig):
+        super().__init__()
+        self.config, self.schedule = config, Schedule.cosine()
+        self.unet = UNet(config.unet)
+        self.rows = {word: row for row, word in enumerate(config.words)}
+
+    @property
+    def image_size(self) -> int:
+        """The side of its pictures, in pixels."""
+        return self.config.image_size
+
+    def bag(self, captions: Sequence[str]) -> Tensor:
+        """Which words stand in each caption: (n, words) of 0 and 1.
+
+        The row of an empty caption is all 0. Words that it does not know are left out,
+        with a warning that names them.
+        """
+        bag, unknown = torch.zeros(len(captions), len(self.rows)), []
+        for row, caption in zip(bag, captions, strict=True):
+            for word in split(caption):
+                if word in self.rows:
+                    row[self.rows[word]] = 1
+                else:
+                    unknown.append(word)
+        if unknown:
+            names = ", ".join(repr(word) for word in dict.fromkeys(unknown))
+            warnings.warn(f"unknown to this model, and left out: {names}", stacklevel=2)
+        return bag.to(self.unet.first.weight.device)
+
+    def forward(self, x: Tensor, t: Tensor, bag: Tensor) -> Tensor:
+        """The predicted v, of the shape of x."""
+        patches = F.pixel_unshuffle(x, self.config.patch)  # (n, 3 p², s / p, s / p)
+        return F.pixel_shuffle(self.unet(patches, t, vector=bag), self.config.patch)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        negative: str | Sequence[str] | None = None,
+        steps: int = 20,
+        guidance: float = 3.0,
+        sampler: str = "dpmpp_2m",
+        seed: int = 0,
+        callback: Callable | None = None,
+        progress: bool = True,
+    ) -> Tensor:
+        """Pictures (n, 3, s, s) in [-1, 1], one for each of n prompts.
+
+        An empty prompt asks for nothing in particular. negative: what to steer away
+        from, for all or for each; guidance: 0 ignores the prompt, 1 is off. sampler:
+        "ddpm", "ddim" or "dpmpp_2m". callback(step, t, x_t, x0) sees every step.
+        The same arguments give the same pictures. Raises ValueError for prompts that
+        are not a list of strings, and for numbers out of range.
+        """
+        prompts, negative = check_prompts(prompts, negative)
+        walk = diffusion.sampler(sampler)
+        bag = halves(self.bag(prompts), self.bag(negative), guidance)
+        self.eval()
+        denoise = Denoiser(
+            lambda x, t: self(x, t, bag),
+            self.schedule,
+            "v",
+            guidance=guidance,
+            threshold=dynamic_threshold,
+        )
+        generator, side = torch.Generator().manual_seed(seed), self.image_size
+        x = torch.randn(len(prompts), 3, side, side, generator=generator)
+        with sampling(steps, progress) as line:
+
+            def see(*step):
+                line.update()
+                return callback and callback(*step)
+
+            options = {"generator": generator, "callback": see}
+            x = walk(denoise, x.to(bag.device), self.schedule, steps, **options)
+        return x.clamp(-1, 1)
+
+    @classmethod
+    def from_size(cls, size: str, *, seed: int = 0) -> "TextToImage":
+        """An untrained model; its weights depend on the seed alone."""
+        config = TextToImageConfig.from_size(size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = cls(config)
+        return model.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path = "laptop", *, device: str = "cpu"
+    ) -> "TextToImage":
+        """A trained model: a shipped size or a saved directory.
+
+        Raises WeightsError for anything missing, damaged, or of another model.
+        """
+        directory = weights.find(source, "text-to-image")
+        known = TextToImageConfig.__dataclass_fields__
+        if set(fields := weights.load_config(directory)) != set(known):
+            raise weights.WeightsError(
+                f"{directory} is a saved model, but no text-to-image model: its "
+                f"config.json should have the fields {', '.join(known)}"
+            )
+        with torch.device("meta"):
+            model = cls(TextToImageConfig(**fields))
+        state = weights.load_state(directory, expect=model.state_dict())
+        model.load_state_dict(state, assign=True)
+        return model.to(device, memory_format=torch.channels_last).eval()
+
+    def save_pretrained(
+        self, directory: str | Path, card: dict | None = None, **options
+    ) -> Path:
+        """Save weights and config, for `from_pretrained`; options: half, overwrite."""
+        return weights.save(
+            directory, self.state_dict(), asdict(self.config), card, **options
+        )
+
+
+def check_prompts(
+    prompts: Sequence[str], negative: str | Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """Prompts and as many negative prompts, "" where none is given.
+
+    Raises ValueError for what is no list of strings, and for lists unlike in length.
+    """
+    if negative is None or isinstance(negative, str):
+        negative = [negative or ""] * len(prompts)
+    for name, texts in (("prompts", prompts), ("negative prompts", negative)):
+        listed = isinstance(texts, (list, tuple)) and len(texts) > 0
+        if not listed or not all(isinstance(text, str) for text in texts):
+            raise ValueError(
+                f'{name} are a list of strings, ["a red star"] say, not {texts!r}'
+            )
+    if len(negative) != len(prompts):
+        raise ValueError(
+            f"{len(prompts)} prompts need as many negative ones, or one for all, "
+            f"not {len(negative)}"
+        )
+    return list(prompts), list(negative)
