@@ -24,9 +24,10 @@ _PARTS = (
     "text",
     "diffusion",
     "clip",
+    "glide",
     "text_to_image",
 )
-_MODELS = {"CLIP": "clip", "TextToImage": "text_to_image"}
+_MODELS = {"CLIP": "clip", "GLIDE": "glide", "TextToImage": "text_to_image"}
 _FUNCTIONS = {"doctor": "diagnosis"}
 
 __all__ = [*_PARTS, *_MODELS, *_FUNCTIONS]

@@ -6,7 +6,8 @@ denoise(x_t, t) → x0    a `Denoiser`, or any such function.
 x                       where to start: noise (n, c, …), drawn by whoever calls.
 schedule                the network's own, or one of its steps (`Schedule.respaced`).
 steps                   how many of the schedule's steps to take, evenly spaced.
-generator               where noise comes from; may be None where none is added.
+generator               where noise comes from, or a list, one for each picture; may be
+                        None where none is added.
 callback(step, t, x_t, x0)   sees each step, 0 … steps − 1, before it is taken.
 
 All end at t = −1, the picture itself, and their last step returns the last x0.
@@ -24,7 +25,12 @@ from torch import Tensor
 
 from mmlearn.diffusion.checks import check_choice, check_count, check_eta, check_images
 from mmlearn.diffusion.predictions import eps_from_x0
-from mmlearn.diffusion.schedule import Schedule, evenly_spaced, noise_like
+from mmlearn.diffusion.schedule import (
+    Generators,
+    Schedule,
+    evenly_spaced,
+    noise_like,
+)
 from mmlearn.diffusion.variance import log_variance
 
 Denoise = Callable[[Tensor, int], Tensor]
@@ -38,7 +44,7 @@ def ddpm(
     schedule: Schedule,
     steps: int,
     *,
-    generator: torch.Generator | None = None,
+    generator: Generators | None = None,
     callback: Callback | None = None,
     variance: str | None = None,
 ) -> Tensor:
@@ -76,7 +82,7 @@ def ddim(
     schedule: Schedule,
     steps: int,
     *,
-    generator: torch.Generator | None = None,
+    generator: Generators | None = None,
     callback: Callback | None = None,
     eta: float = 0.0,
 ) -> Tensor:
@@ -107,7 +113,7 @@ def ddim_invert(
     schedule: Schedule,
     steps: int,
     *,
-    generator: torch.Generator | None = None,
+    generator: Generators | None = None,
     callback: Callback | None = None,
     refine: int = 0,
 ) -> Tensor:
@@ -144,7 +150,7 @@ def dpmpp_2m(
     schedule: Schedule,
     steps: int,
     *,
-    generator: torch.Generator | None = None,
+    generator: Generators | None = None,
     callback: Callback | None = None,
 ) -> Tensor:
     """DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095), algorithm 2.
@@ -196,10 +202,13 @@ def shortened(denoise: Denoise, x: Tensor, schedule: Schedule, steps: int) -> Sc
 
 
 def is_part(schedule: Schedule, whole: Schedule) -> bool:
-    """Whether the one has the other's noise at the timesteps it kept."""
+    """Whether the one has the other's noise at the timesteps it kept.
+
+    atol: a long step's β rounds to almost 1, and 1 − β keeps few digits.
+    """
     kept = schedule.timesteps
     return kept[-1] < whole.T and torch.allclose(
-        schedule.alphas_bar, whole.alphas_bar[kept], rtol=1e-9, atol=0
+        schedule.alphas_bar, whole.alphas_bar[kept], rtol=1e-9, atol=1e-15
     )
 
 

@@ -171,13 +171,22 @@ def _line(first: float, last: float, T: int) -> Tensor:
     return torch.linspace(last, first, T, **EXACT).flip(0)
 
 
-def noise_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    """ε ~ N(0, 1) of x's shape, drawn where the generator lies."""
+Generators = torch.Generator | Sequence[torch.Generator]
+
+
+def noise_like(x: Tensor, generator: Generators | None) -> Tensor:
+    """ε ~ N(0, 1) of x's shape, drawn where the generator lies.
+
+    With one generator for each row, a row's noise does not depend on the others'.
+    """
     if generator is None:
         raise ValueError(
             "noise is added here: give generator=torch.Generator().manual_seed(0), or "
             "another seed."
         )
+    if isinstance(generator, Sequence):
+        rows = zip(x, generator, strict=True)
+        return torch.stack([noise_like(row, own) for row, own in rows])
     device = generator.device
     noise = torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype)
     return noise.to(x.device)

@@ -32,12 +32,14 @@ def save_result(
     checkpoints: dict[str, Path] | None = None,
     as_of: str | None = None,
     folder: Path | None = None,
+    facts: dict | None = None,
 ) -> Path:
     """Write one result; the file appears whole or not at all. Returns its path.
 
     rows: one dict of numbers and words for each line of the table. about: what was
     measured, in a sentence. checkpoints: name to directory, of the weights measured.
-    as_of: the commit it was measured at; the present one if None.
+    as_of: the commit it was measured at; the present one if None. facts: what else
+    stands in the head, such as how a model was asked.
     """
     found = {
         "about": about,
@@ -51,6 +53,7 @@ def save_result(
             known: weights.sha256(Path(directory) / "model.safetensors")
             for known, directory in (checkpoints or {}).items()
         },
+        **(facts or {}),
     }
     head = json.dumps(found, indent=1, ensure_ascii=False)[:-2]
     lines = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in rows)

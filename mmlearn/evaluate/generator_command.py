@@ -1,0 +1,273 @@
+"""``python -m mmlearn evaluate MODEL`` for text-to-image models: tables, walls, files.
+
+bench      right pictures, with controls; by prompt; the nearest training scenes
+guidance   right pictures and how much they differ, by guidance
+steps      right pictures and how long they take, by sampler and steps
+"""
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmlearn import weights
+from mmlearn.clip import CLIP
+from mmlearn.evaluate import generator_bench as bench
+from mmlearn.evaluate import generator_sweeps as sweeps
+from mmlearn.evaluate.control_rows import Features
+from mmlearn.evaluate.generator_request import Request, read
+from mmlearn.evaluate.generator_table import as_lines, card_of, hardest, no_card
+from mmlearn.evaluate.generators import Draws
+from mmlearn.evaluate.judge import load_judge
+from mmlearn.evaluate.judged import Verdict
+from mmlearn.evaluate.prompts import Prompt
+from mmlearn.evaluate.results import save_result
+from mmlearn.evaluate.wall import wall
+from mmlearn.paths import data_path
+
+GROUPS = {
+    "seen": "seen: combinations that training showed",
+    "held_out": "held out: combinations that training never showed",
+    None: "not judged: for people to look at",
+}
+SHOWN = 10  # prompts on the wall of a sweep
+
+
+@dataclass
+class Tools:
+    """The model, and what it is measured with; no judge where nothing is judged.
+
+    checkpoints: name to directory of all weights that are used.
+    """
+
+    model: Draws
+    checkpoints: dict[str, Path]
+    judge: bench.Judges | None = None
+    features: Features | None = None
+    card: bench.Card | None = None
+    card_lines: str = ""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and write; return the exit status. ValueError: bad requests."""
+    request = read(args)
+    tools = load(request)
+    claims = {"bench": _bench, "guidance": _guidance, "steps": _steps}
+    for name in request.claims:
+        claims[name](request, tools)
+    return 0
+
+
+def load(request: Request) -> Tools:
+    """Load the model and, if anything is to be judged, the judge and CLIP."""
+    model = request.generator.load(request.source)
+    tools = Tools(model, dict([_named(request.generator.name, request.source)]))
+    if any(prompt.record for prompt in request.prompts):
+        judge, clip = (
+            weights.find(request.judge, "judge"),
+            weights.find("laptop", "clip"),
+        )
+        tools.checkpoints |= [_named("judge", judge), _named("clip", clip)]
+        tools.judge, tools.features = load_judge(judge), clip_features(clip)
+        tools.card, tools.card_lines = card_of(model.image_size)
+        if not _shipped(judge):
+            reason = "this judge is not the one that is shipped"
+            tools.card, tools.card_lines = None, no_card(model.image_size, reason)
+    return tools
+
+
+def _named(kind: str, directory: Path) -> tuple[str, Path]:
+    return directory.name if _shipped(directory) else f"own {kind}", directory
+
+
+def _shipped(directory: Path) -> bool:
+    return directory.parent == data_path("checkpoints")
+
+
+def clip_features(directory: Path) -> Features:
+    """CLIP's features (n, d) of pictures (n, 3, h, w), brought to the size it reads."""
+    clip = CLIP.from_pretrained(directory)
+    size = (clip.config.image_size,) * 2
+    options = {"mode": "bilinear", "antialias": True, "align_corners": False}
+
+    def features(images: Tensor) -> Tensor:
+        seen = F.interpolate(images.float(), size, **options)
+        return clip.encode_image(seen.clamp(-1, 1))
+
+    return features
+
+
+def _bench(request: Request, tools: Tools) -> None:
+    """The table with its controls, the prompts, the nearest scenes and the wall."""
+    name, k = request.generator.name, request.how.samples
+    stem = f"{name}-own-{request.own}" if request.own else name
+    judged = [p for p in request.prompts if p.record]
+    others = [p for p in request.prompts if not p.record]
+    images, verdicts = [], []
+    if judged:
+        found = _measured(request, tools, judged, stem)
+        images, verdicts = [found.images], [*found.verdicts]
+    if others:
+        of = f"{len(others)} of the {len(request.prompts)} prompts have no record"
+        print(
+            f"{of if judged else 'No prompt has a record'} of what is asked, so no "
+            "program can judge the pictures: they are on the wall, for people.",
+            flush=True,
+        )
+        images.append(bench.asked(tools.model, others, request.how))
+        verdicts += [None] * (len(others) * k)
+    _walls(request, tools, stem, judged + others, torch.cat(images), verdicts)
+
+
+def _measured(
+    request: Request, tools: Tools, prompts: list[Prompt], stem: str
+) -> bench.Bench:
+    """All that a program can judge: measured, printed and saved."""
+    began, how, model = time.perf_counter(), request.how, tools.model
+    n, seed = request.plan.training, weights.load_card(request.source).get("seed", 0)
+    training = request.generator.training(n, seed, model.image_size).images
+    found = bench.bench(
+        model, prompts, tools.judge, training, tools.features, how, tools.card
+    )
+    title = f"{stem}: {len(prompts)} prompts, {how.samples} pictures of each"
+    print(tools.card_lines, "", sep="\n")
+    print(as_lines(found.rows, ("pictures", "category"), title=title), "", sep="\n")
+    print(*hardest(found.prompts), "", sep="\n", flush=True)
+    for part, rows, function in (
+        ("bench", found.rows, bench.bench),
+        ("prompts", found.prompts, bench.by_prompt),
+        ("nearest", found.distances, bench.distances),
+    ):
+        _save(request, tools, f"{stem}-{part}", rows, function, "bench", prompts, began)
+    return found
+
+
+def _walls(
+    request: Request,
+    tools: Tools,
+    stem: str,
+    prompts: list[Prompt],
+    images: Tensor,
+    verdicts: list[Verdict | None],
+) -> None:
+    """One page for our prompts; for a reader's own as many as show them all."""
+    k, place = request.how.samples, {prompt.id: i for i, prompt in enumerate(prompts)}
+    most = min(48, max(6, (144 if tools.model.image_size <= 32 else 96) // k))
+    shown, order = prompts if request.own else bench.few(prompts, most), list(GROUPS)
+    shown = sorted(shown, key=lambda prompt: order.index(prompt.split))
+    pages = [shown[i : i + most] for i in range(0, len(shown), most)]
+    for number, page in enumerate(pages, 1):
+        at = [place[prompt.id] for prompt in page]
+        several = len(pages) > 1
+        title = f"{request.generator.name}: {len(page)} of {len(prompts)} prompts"
+        path = wall(
+            request.out / f"{stem}-wall{f'-{number}' if several else ''}.png",
+            images[at],
+            [prompt.text for prompt in page],
+            [verdict for i in at for verdict in verdicts[i * k : (i + 1) * k]],
+            title=title + (f", page {number} of {len(pages)}" if several else ""),
+            note=_note(request, tools),
+            groups=[GROUPS[prompt.split] for prompt in page],
+        )
+        print(path, flush=True)
+
+
+def _note(request: Request, tools: Tools, claim: str = "bench") -> str:
+    """How the pictures on a wall were made and chosen."""
+    how, order = request.how, "pictures stand in the order in which they were made"
+    parts = [f"guidance {how.guidance:g}", f"{how.steps} steps of {how.sampler}"]
+    if claim != "bench":  # the first part is what changes, or the second
+        del parts[claim == "steps"]
+        order = f"a row shows the first picture of one prompt, and its {claim} change"
+    parts += [f"judged at {tools.model.image_size} px"] if tools.judge else []
+    chosen = "All prompts are shown" if request.own else "Prompts were drawn by lot"
+    parts = [f"seed {how.seed}", *parts]
+    return f"{' · '.join(parts)}. {chosen}; {order}: none was picked by its score."
+
+
+def _guidance(request: Request, tools: Tools) -> None:
+    began, prompts, plan = time.perf_counter(), _swept(request), request.plan
+    asked = (tools.model, prompts, tools.judge, tools.features, request.how)
+    found = sweeps.by_guidance(*asked, plan.scales, tools.card)
+    _show(request, tools, found, "guidance", prompts, began)
+
+
+def _steps(request: Request, tools: Tools) -> None:
+    began, prompts, plan = time.perf_counter(), _swept(request), request.plan
+    asked = (tools.model, prompts, tools.judge, request.how)
+    found = sweeps.by_steps(*asked, plan.samplers, plan.steps, tools.card)
+    _show(request, tools, found, "steps", prompts, began)
+
+
+def _swept(request: Request) -> list[Prompt]:
+    """Prompts of seen combinations, by lot: held-out ones are the bench's question."""
+    seen = [p for p in request.prompts if p.split == "seen"] or request.prompts
+    return bench.few(seen, request.plan.swept)
+
+
+def _show(
+    request: Request,
+    tools: Tools,
+    found: sweeps.Sweep,
+    claim: str,
+    prompts: list[Prompt],
+    began: float,
+) -> None:
+    """A sweep, printed and saved, and its wall."""
+    name = request.generator.name
+    more = ["diversity"] if "diversity" in found.rows[0] else []
+    title = f"{name}: whole prompts right, by {claim}"
+    print(tools.card_lines, "", sep="\n")
+    print(as_lines(found.rows, found.names, [*more, "seconds a picture"], title))
+    print(flush=True)
+    function = {"guidance": sweeps.by_guidance, "steps": sweeps.by_steps}[claim]
+    path = f"{name}-{claim}"
+    _save(request, tools, path, found.rows, function, claim, prompts, began)
+    n = min(SHOWN, len(prompts))
+    path = wall(
+        request.out / f"{name}-{claim}-wall.png",
+        found.images[:n],
+        [prompt.text for prompt in prompts[:n]],
+        found.verdicts[: n * len(found.heads)],
+        title=f"{name}: the same prompts, by {claim}",
+        note=_note(request, tools, claim),
+        heads=found.heads,
+    )
+    print(path, flush=True)
+
+
+def _save(
+    request: Request,
+    tools: Tools,
+    name: str,
+    rows: list[dict],
+    function: Callable,
+    claim: str,
+    prompts: list[Prompt],
+    began: float,
+) -> None:
+    """One result, with all that measuring it again takes."""
+    listed = json.dumps([p.to_dict() for p in prompts], sort_keys=True)
+    asked = {"n": len(prompts), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
+    only = "" if request.own else f" --only {claim}"
+    path = save_result(
+        name,
+        rows,
+        about=" ".join(function.__doc__.split("\n\n")[0].split()),
+        command=f"python -m mmlearn evaluate {request.generator.name}{only}"
+        f"{request.words}",
+        seconds=time.perf_counter() - began,
+        seeds=request.how.seeds(len(prompts) * request.how.samples),
+        checkpoints=tools.checkpoints,
+        as_of=request.as_of,
+        folder=request.out,
+        facts={"prompts": asked, "settings": asdict(request.how)},
+    )
+    print(f"{path}: {len(rows)} rows", flush=True)

@@ -1,0 +1,175 @@
+"""One stage: a U-Net and a text transformer, trained together (4.1).
+
+Text reaches the U-Net in two ways, and neither is a cross-attention layer:
+
+* the transformer's *last* state, mapped linearly, is added to the time's embedding, so
+  that every residual block is told of it;
+* *all* its states, mapped linearly for each attention, stand among that attention's
+  keys and values, before the pixels': one softmax over words and pixels.
+
+An upsampler is the same network, whose first convolution also sees the small picture,
+enlarged; a network that was fine-tuned to fill holes also sees what is known (4.3).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmlearn.diffusion import Objective, Schedule
+from mmlearn.glide import checks as check
+from mmlearn.glide.text import TextTransformer
+from mmlearn.nn.pixel_attention import KeysValues
+from mmlearn.nn.unet import UNet, UNetConfig
+
+PICTURE, KNOWN = 3, 4  # channels: red, green, blue; the same and which pixels are known
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """A stage in numbers, as the paper gives them (4.1); most are of `UNetConfig`.
+
+    vocab, context: token ids there are, and how many a caption has room for.
+    text_width, text_layers, text_heads: the transformer's.
+    schedule: of the noise, see `mmlearn.diffusion.Schedule`.
+    upsamples: it is given a small picture. inpaints: it is given what is known.
+    attention_at may be empty, and then only the last state reaches the U-Net.
+    """
+
+    image_size: int
+    width: int
+    multiples: tuple[int, ...]
+    blocks: int
+    attention_at: tuple[int, ...]
+    vocab: int
+    context: int
+    text_width: int
+    text_layers: int
+    text_heads: int
+    head_width: int = 64
+    groups: int = 32
+    dropout: float = 0.0
+    schedule: str = "cosine"
+    upsamples: bool = False
+    inpaints: bool = False
+
+    def __post_init__(self):
+        for name in ("multiples", "attention_at"):  # lists, when read from JSON
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        check.check_stage(self)
+        _ = self.unet  # refuses numbers that do not fit each other
+
+    @property
+    def unet(self) -> UNetConfig:
+        """The U-Net's part. Half of its channels out say how sure it is of the rest."""
+        return UNetConfig(
+            image_size=self.image_size,
+            width=self.width,
+            multiples=self.multiples,
+            blocks=self.blocks,
+            attention_at=self.attention_at,
+            head_width=self.head_width,
+            channels_in=PICTURE + KNOWN * self.inpaints + PICTURE * self.upsamples,
+            channels_out=2 * PICTURE,
+            text_width=self.text_width if self.attention_at else None,
+            vector_width=self.text_width,
+            groups=self.groups,
+            dropout=self.dropout,
+        )
+
+
+class Reading(NamedTuple):
+    """What the U-Net needs of n captions; it does not change while a picture is made.
+
+    vector: the last states (n, text_width). text_kv: all states as the keys and values
+    of each attention; None for a U-Net without attention.
+    """
+
+    vector: Tensor
+    text_kv: list[KeysValues] | None
+
+    def rows(self, places: Tensor) -> "Reading":
+        """The captions at `places` (m,), in that order; one may come several times."""
+        kv = self.text_kv
+        return Reading(
+            self.vector[places], kv and [(k[places], v[places]) for k, v in kv]
+        )
+
+
+class TextUNet(nn.Module):
+    """x_t (n, 3, h, w), t (n,), tokens (n, context) to ε and its variance (n, 6, h, w).
+
+    The order of arguments is `Objective`'s: a batch to train a base is (pictures,
+    tokens), to train an upsampler (pictures, tokens, small pictures).
+    """
+
+    def __init__(self, config: StageConfig):
+        super().__init__()
+        self.config = c = config
+        self.schedule = Schedule.named(c.schedule)
+        self.text = TextTransformer(
+            c.vocab, c.context, c.text_width, c.text_layers, c.text_heads
+        )
+        self.unet = UNet(c.unet)
+
+    @property
+    def objective(self) -> Objective:
+        """What it is trained for: ε, and a learned variance (2.1)."""
+        return Objective(self.schedule, "eps", learned_variance=True)
+
+    def read(self, tokens: Tensor) -> Reading:
+        """Captions (n, context) as the U-Net needs them: once for all steps."""
+        states = self.text(tokens)  # (n, context, text_width)
+        text_kv = self.unet.read(states) if self.config.attention_at else None
+        return Reading(states[:, -1], text_kv)
+
+    def see(self, x: Tensor, low_res: Tensor | None, known: Tensor | None) -> Tensor:
+        """What the first convolution is given: x_t and the pictures beside it.
+
+        Nothing known is known_part of nothing: four channels of zeros.
+        """
+        check.check_pictures(self.config, x, low_res, known)
+        pictures = [x]
+        if self.config.inpaints:
+            nothing = x.new_zeros(len(x), KNOWN, *x.shape[2:])
+            pictures.append(nothing if known is None else known)
+        if self.config.upsamples:
+            pictures.append(F.interpolate(low_res, x.shape[2:], mode="bilinear"))
+        return torch.cat(pictures, dim=1)
+
+    def guess(
+        self,
+        x: Tensor,
+        t: Tensor,
+        said: Reading,
+        low_res: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Tensor:
+        """As `forward`, of captions that were read before."""
+        seen = self.see(x, low_res, known)
+        return self.unet(seen, t, vector=said.vector, text_kv=said.text_kv)
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        tokens: Tensor,
+        low_res: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Tensor:
+        """ε in the first three channels, where Σ lies between β̃ and β in the others.
+
+        low_res (n, 3, any, any) in [-1, 1], for an upsampler. known (n, 4, h, w), of
+        `known_part`, for one that inpaints; None where nothing is known.
+        """
+        return self.guess(x, t, self.read(tokens), low_res, known)
+
+
+def as_8_bit(images: Tensor) -> Tensor:
+    """Images in [-1, 1], rounded to 256 grey values: what an upsampler is given.
+
+    The small pictures it was trained on came from files, which hold no others.
+    """
+    return (images.clamp(-1, 1) * 127.5 + 127.5).round() / 127.5 - 1
