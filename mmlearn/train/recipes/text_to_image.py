@@ -33,7 +33,7 @@ class Recipe:
 
 RECIPES = {
     "smoke": Recipe(steps=20, batch=8, lr=2e-3),
-    "laptop": Recipe(steps=4_600, batch=16, lr=2e-3),
+    "laptop": Recipe(steps=3_900, batch=24, lr=2e-3),
     "gpu": Recipe(steps=6_000, batch=128, lr=1e-3),
 }
 
