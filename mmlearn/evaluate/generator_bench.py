@@ -41,7 +41,7 @@ class Settings:
 
     samples: int = 4
     steps: int = 20
-    guidance: float = 3.0
+    guidance: float = 2.0
     sampler: str = "dpmpp_2m"
     seed: int = 0
 

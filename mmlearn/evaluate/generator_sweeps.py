@@ -79,6 +79,7 @@ def by_steps(
 
 def _sweep(model, prompts, judge, ways, card, features=None) -> Sweep:
     rows, first, said, k = [], [], [], ways[0][1].samples
+    asked(model, prompts[:1], ways[0][1])  # the first pictures of all cost more
     for words, how in ways:
         began = time.perf_counter()
         images = asked(model, prompts, how)

@@ -1,7 +1,7 @@
 """The text-to-image models that the bench can ask, and what each of them is asked.
 
-    GENERATORS["text-to-image"].prompts()            # what it can be asked to draw
-    readable(load_prompts(), grammar)                # ours, as far as a model knows them
+    GENERATORS["text-to-image"].prompts()       # what it can be asked to draw
+    readable(load_prompts(), grammar)           # ours, as far as a model knows them
 
 A model of the book is whatever draws pictures from sentences in one way (`Draws`). Each
 is loaded when it is asked for, not before.
@@ -62,7 +62,7 @@ class Generator:
     prompts: Callable[[], list[Prompt]]
     training: Callable[[int, int, int], world.Batch]
     steps: int = 20
-    guidance: float = 3.0
+    guidance: float = 2.0
     sampler: str = "dpmpp_2m"
 
 

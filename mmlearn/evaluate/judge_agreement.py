@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmlearn.evaluate.clauses import CATEGORIES, NOTHING_ELSE
 from mmlearn.evaluate.judge import agreed
-from mmlearn.evaluate.judge_eyes import Generate, pictures
+from mmlearn.evaluate.judge_seen import Generate, pictures
 from mmlearn.evaluate.judge_trials import ROWS, Ask, share_of
 from mmlearn.evaluate.judged import ALL_CLAUSES, WHOLE
 from mmlearn.world.scene import Scene

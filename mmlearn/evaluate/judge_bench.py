@@ -26,6 +26,7 @@ from mmlearn.evaluate.judge_damage import (
     can_be_malformed,
     damaged,
 )
+from mmlearn.evaluate.judge_seen import load_eyes
 from mmlearn.evaluate.judge_trials import (
     OTHER,
     OWN,
@@ -256,7 +257,7 @@ def eyes(ask: Ask, plan: Plan) -> list[dict]:
     """Spoilt and generated pictures: does the judge say what a person said of them?"""
     if plan.eyes is not None:  # no person was asked: the records' truth stands in
         return compared(judge_eyes.stand_ins(plan.eyes), ask)
-    return compared(judge_eyes.load_eyes(), ask)
+    return compared(load_eyes(), ask)
 
 
 FUNCTIONS = {

@@ -77,14 +77,14 @@ def card_lines(size: int) -> str:
     lines = [
         f"How often the judge errs, on {scenes:,} real scenes at {px} px (95 % "
         "interval):",
-        f"{'':<14}{'says yes to what is true':<28}no yes to what is not",
+        f"{'':<14}{'says yes to what is true':<40}no yes to what is not",
     ]
     for row in rows:
         parts = [
             _percent(row, "sensitivity", row["true"]),
             _percent(row, "specificity", row["false"]),
         ]
-        lines.append(f"{row['category']:<14}{parts[0]:<28}{parts[1]}".rstrip())
+        lines.append(f"{row['category']:<14}{parts[0]:<40}{parts[1]}".rstrip())
     lines.append(
         "What is not true: minimal pairs, one fact changed. No yes: denied or left "
         "open."

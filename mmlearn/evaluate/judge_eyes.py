@@ -1,4 +1,4 @@
-"""The judge beside a person's eyes, on pictures whose truth no record knows.
+"""Sheets of pictures that a person answers for, before the judge does.
 
     python -m mmlearn.evaluate.judge_eyes FOLDER           # 100 spoilt scenes
     python -m mmlearn.evaluate.judge_eyes FOLDER --model text-to-image
@@ -6,16 +6,9 @@
 
 The first two write sheets of twelve numbered pictures, ``questions.json`` with the
 clauses to be answered for each, and ``pictures.json``, which says how each was made and
-which a person who answers should not open. Neither holds what the judge says. The third
-adds the answers to ``data/prompts/judge_eyes.json``, a list of entries:
-
-    {"id": "spoilt-7", "how": {...}, "seen": "8f…", "record": {...},
-     "eyes": {clause: true, false, or null for "cannot be said"}, "nothing_else": true}
-
-A picture is not kept, but made again as ``how`` says: {"make": "spoilt", "scene",
-"damage", "seed", "px"} or {"make": "generated", "model", "prompt", "seed"}. ``seen``
-is its thumbnail of 4 x 4 pixels: where it no longer fits (a model was trained anew),
-the answers are about another picture, and are refused.
+which a person who answers should not open. Neither holds what the judge says. An answer
+is true, false, or null where it cannot be said. The third adds the answers to
+``data/prompts/judge_eyes.json`` (`judge_seen`).
 """
 
 import argparse
@@ -24,11 +17,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from mmlearn import text_to_image, world
 from mmlearn.evaluate.clauses import check, clauses, nothing_else
 from mmlearn.evaluate.judge_damage import (
     DAMAGES,
@@ -37,77 +25,22 @@ from mmlearn.evaluate.judge_damage import (
     can_be_malformed,
     damaged,
 )
+from mmlearn.evaluate.judge_seen import (
+    SETTINGS,
+    Generate,
+    generator_of,
+    pictures,
+    save_eyes,
+    thumbnail,
+)
 from mmlearn.evaluate.judge_trials import SPLITS, TURNS, scene_of, twins
-from mmlearn.evaluate.prompts import load_prompts
-from mmlearn.paths import data_path
-from mmlearn.weights.atomic import atomic_file
+from mmlearn.show.pictures import grid
 from mmlearn.world.phrases import caption, name_of
 from mmlearn.world.scene import Scene
 
 SEED = 42_000_000
-FIELDS = ("id", "how", "seen", "record", "eyes", "nothing_else")
 UNANSWERED = "?"
-ALIKE = 6  # levels of 256 by which a thumbnail may differ, in the mean
 A_SHEET, COLUMNS, LARGE = 12, 4, 224  # pictures, and pixels of an enlarged one
-Generate = Callable[..., Tensor]  # (prompts, seed=…) -> (n, 3, h, w)
-
-
-def pictures(
-    entries: Sequence[dict], generate: Callable[[str], Generate] | None = None
-) -> Tensor:
-    """The pictures that entries speak of, made again: (n, 3, h, w) in [-1, 1].
-
-    generate: from a model's name to its ``generate(prompts, seed=…)``; by default the
-    shipped generators'. Raises ValueError where a picture is not the one that was
-    looked at, and for pictures of several sizes.
-    """
-    made = [_make(entry["how"], generate or _shipped) for entry in entries]
-    if len({image.shape for image in made}) > 1:
-        raise ValueError(
-            "these pictures differ in size: make those of one size at once"
-        )
-    for entry, image in zip(entries, made, strict=True):
-        if "seen" in entry and not same_picture(entry["seen"], image):
-            raise ValueError(
-                f"the picture {entry['id']!r} is no longer the one that was looked at: "
-                "what eyes said of it does not count; draw it and look again"
-            )
-    return torch.stack(made)
-
-
-def _make(how: dict, generate: Callable[[str], Generate]) -> Tensor:
-    if how.get("make") == "spoilt":
-        scene = Scene.from_dict(how["scene"])
-        return damaged(scene, how["damage"], how["seed"], how["px"])[0]
-    if how.get("make") == "generated":
-        image = generate(how["model"])([how["prompt"]], seed=how["seed"])
-        return image[0].detach().cpu().float().clamp(-1, 1)
-    raise ValueError(
-        f"a picture is made 'spoilt' or 'generated', not {how.get('make')!r}"
-    )
-
-
-def _shipped(model: str) -> Generate:
-    from mmlearn.evaluate.generators import GENERATORS
-
-    if model not in GENERATORS:
-        raise ValueError(
-            f"there is no generator {model!r}; there are: {', '.join(GENERATORS)}"
-        )
-    return GENERATORS[model].load(None).generate
-
-
-def thumbnail(image: Tensor) -> str:
-    """A picture (3, h, w) as 4 x 4 pixels, in hexadecimal."""
-    small = F.adaptive_avg_pool2d(image.float(), 4)
-    return bytes(small.add(1).mul(127.5).round().byte().flatten().tolist()).hex()
-
-
-def same_picture(seen: str, image: Tensor) -> bool:
-    """Whether a thumbnail is a picture's, up to what machines may differ by."""
-    before, now = (list(bytes.fromhex(text)) for text in (seen, thumbnail(image)))
-    apart = [abs(a - b) for a, b in zip(before, now, strict=True)]
-    return sum(apart) / len(apart) <= ALIKE
 
 
 def spoilt_entries(n: int, seed: int = SEED) -> list[dict]:
@@ -134,19 +67,33 @@ def spoilt_entries(n: int, seed: int = SEED) -> list[dict]:
 
 
 def generated_entries(
-    model: str, records: Sequence[Scene], seed: int = SEED
+    model: str, records: Sequence[Scene], seed: int = SEED, **settings
 ) -> list[dict]:
     """One picture by a model for each record's caption, not yet looked at.
 
+    settings: the `SETTINGS` that the model is asked with; its own defaults if none.
     Records are asked as in `spoilt_entries`; the other scene is the next one's.
     """
     found = []
     for i, record in enumerate(records):
-        how = {"make": "generated", "model": model, "seed": seed + i}
+        how = {"make": "generated", "model": model, "seed": seed + i, **settings}
         how["prompt"] = caption(record)
         asked = _record(i, record, records[(i + 1) % len(records)])
         found.append(_entry(f"{model}-{seed + i}", how, asked))
     return found
+
+
+def of_a_generator(model: str, n: int, seed: int = SEED) -> list[dict]:
+    """``n`` pictures of the prompts that a shipped generator is measured with.
+
+    Prompts stand again, with other seeds, where there are fewer. Raises ValueError for
+    an unknown model.
+    """
+    generator = generator_of(model)
+    records = [prompt.record for prompt in generator.prompts() if prompt.record]
+    chosen = [records[i % len(records)] for i in range(n)]
+    settings = {name: getattr(generator, name) for name in SETTINGS}
+    return generated_entries(model, chosen, seed, **settings)
 
 
 def _record(number: int, own: Scene, other: Scene) -> Scene:
@@ -180,49 +127,6 @@ def stand_ins(n: int) -> list[dict]:
     return answered
 
 
-def eyes_path() -> Path:
-    """Where the answers of eyes lie."""
-    return data_path("prompts", "judge_eyes.json")
-
-
-def load_eyes(path: Path | None = None) -> list[dict]:
-    """The entries that eyes have answered for.
-
-    Raises ValueError, in one sentence, where there are none, and for a bad entry.
-    """
-    path = Path(path or eyes_path())
-    if not path.is_file():
-        raise ValueError(
-            f"there are no answers of eyes yet, {path}: look at the sheets that "
-            "python -m mmlearn.evaluate.judge_eyes FOLDER draws, and merge the answers"
-        )
-    entries = json.loads(path.read_text(encoding="utf-8"))
-    for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict) or set(entry) != set(FIELDS):
-            raise ValueError(
-                f"entry {number} of {path} must have {', '.join(FIELDS)}, no more and "
-                "no less"
-            )
-        for said in (*entry["eyes"].values(), entry["nothing_else"]):
-            if said is not None and not isinstance(said, bool):
-                raise ValueError(
-                    f"eyes say true, false or null, but entry {entry['id']!r} of "
-                    f"{path} holds {said!r}"
-                )
-    return entries
-
-
-def save_eyes(entries: Sequence[dict], path: Path | None = None) -> Path:
-    """Write entries, one a line; where an id stood there already, it is replaced."""
-    path = Path(path or eyes_path())
-    kept = {entry["id"]: entry for entry in (load_eyes(path) if path.is_file() else ())}
-    kept |= {entry["id"]: {name: entry[name] for name in FIELDS} for entry in entries}
-    lines = ",\n".join(json.dumps(e, ensure_ascii=False) for e in kept.values())
-    with atomic_file(path) as file:
-        file.write(f"[\n{lines}\n]\n".encode())
-    return path
-
-
 def write_sheets(
     entries: Sequence[dict],
     folder: Path,
@@ -232,8 +136,6 @@ def write_sheets(
 
     Raises ValueError where the folder has questions already: they may be answered.
     """
-    from mmlearn.show.pictures import grid
-
     folder = Path(folder)
     if (folder / "questions.json").exists():
         raise ValueError(
@@ -295,23 +197,6 @@ def merge(folder: Path, path: Path | None = None) -> Path:
     return save_eyes(found, path)
 
 
-def records_for(model: str, n: int, seed: int = SEED) -> list[Scene]:
-    """What to ask a model for: what it was made to draw, or else our own prompts.
-
-    Raises ValueError where there are fewer than ``n``.
-    """
-    if model == "text-to-image":
-        grammar = text_to_image.GRAMMAR
-        return [world.compose(grammar, seed, i) for i in range(n)]
-    records = [prompt.record for prompt in load_prompts() if prompt.record]
-    if not 1 <= n <= len(records):
-        raise ValueError(
-            f"there are {len(records)} prompts with a record: ask for 1 to "
-            f"{len(records)} pictures, not {n}"
-        )
-    return [records[i * len(records) // n] for i in range(n)]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status (2: the request was wrong)."""
     parser = argparse.ArgumentParser(
@@ -331,9 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(merge(args.folder))
             return 0
         entries = (
-            generated_entries(
-                args.model, records_for(args.model, args.n, args.seed), args.seed
-            )
+            of_a_generator(args.model, args.n, args.seed)
             if args.model
             else spoilt_entries(args.n, args.seed)
         )

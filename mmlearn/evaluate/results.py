@@ -1,11 +1,12 @@
 """What was measured, on the disk: ``data/results/NAME.json``.
 
-A result carries the command that made it, its commit, machine and seeds, and the
+A result carries the command that made it, its commit, date, machine and seeds, and the
 SHA-256 of every checkpoint it speaks of. When a checkpoint changes, the result no
 longer speaks of it: `stale` says so, and CI asks.
 """
 
 import json
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -45,6 +46,7 @@ def save_result(
         "about": about,
         "command": command,
         "commit": as_of or commit(),
+        "date": date.today().isoformat(),
         "machine": describe(),
         "torch": torch.__version__,
         "seconds": round(seconds),

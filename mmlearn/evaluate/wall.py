@@ -9,6 +9,7 @@ what it is unsure of. It tells marks apart by form and by words, not by colour a
 """
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ MARKS = {  # what the judge says: colour, sign, words
 SIDE = 96  # pixels that a picture has on the wall at least
 LARGEST = 128  # and at most
 WIDE = 1300  # pixels: as many prompts stand side by side as fit
+NARROW = 680  # pixels that a page has at least: the legend needs them
 MARGIN, GAP, BETWEEN = 30, 6, 30  # around the page, between pictures, between prompts
 LINE = 17  # of text
 HEAVY = 1_500_000  # bytes: a page above this is saved in 256 colours
@@ -84,8 +86,10 @@ def wall(
         )
         for i in range(n)
     ]
-    columns = max(1, min(n, (WIDE + BETWEEN) // (width + BETWEEN)))
-    shelves = _shelves(blocks, groups or [""] * n, columns)
+    groups = groups or [""] * n
+    most = max(Counter(groups).values())  # that stand side by side
+    columns = max(1, min(most, (WIDE + BETWEEN) // (width + BETWEEN)))
+    shelves = _shelves(blocks, groups, columns)
     page = _page(shelves, width, columns, title, note, heads, any(verdicts))
     content = png_bytes(page)
     if len(content) > HEAVY:
@@ -143,7 +147,7 @@ def _shelves(blocks: list[Block], groups: Sequence[str], columns: int) -> list[t
 
 
 def _page(shelves, width, columns, title, note, heads, judged) -> Image.Image:
-    across = 2 * MARGIN + columns * width + (columns - 1) * BETWEEN
+    across = max(NARROW, 2 * MARGIN + columns * width + (columns - 1) * BETWEEN)
     note = wrap(note, across - 2 * MARGIN) if note else ""
     top = MARGIN + 34 + text_height(note) + (28 if judged else 0)
     height = top + sum(
