@@ -19,9 +19,14 @@ from mmlearn import weights, world
 from mmlearn.__main__ import main
 from mmlearn.evaluate import generator_bench as bench
 from mmlearn.evaluate import generator_sweeps as sweeps
-from mmlearn.evaluate.generators import GENERATORS, shape_prompts
+from mmlearn.evaluate.generators import (
+    GENERATORS,
+    readable,
+    shape_prompts,
+    with_split,
+)
 from mmlearn.evaluate.judged import corrected, judge_readings
-from mmlearn.evaluate.prompts import Prompt
+from mmlearn.evaluate.prompts import Prompt, load_prompts
 from mmlearn.evaluate.reading import Reading
 from mmlearn.evaluate.wall import MARGIN, SIDE, wall
 from mmlearn.show.pictures import enlarge, to_pictures
@@ -155,6 +160,67 @@ def test_planted_wrong_colours_lower_the_colour_and_nothing_else():
     assert rows["existence"]["corrected"] is None  # the card has no such category
 
 
+def test_exchanged_colours_lower_colour_and_binding_and_nothing_else():
+    words = {"kinds": ["pair"], "things": [], "name_background": 1.0}
+    records = [r for r in world.scenes(40, 8, 16, **words).records if two(r)][:12]
+    pairs = [
+        with_split(Prompt(str(i), "colors", f"{i} {world.caption(r)}", record=r))
+        for i, r in enumerate(records)
+    ]
+    model = Painter(pairs, lambda p, i, g: exchanged(p.record))
+    found = shares(measured(model, pairs), "the model's: all")
+    lowered = {category for category, share in found.items() if share < 1}
+    assert lowered == {"colour", "binding", "all clauses", "whole prompt"}
+    assert found["binding"] == found["colour"] == found["whole prompt"] == 0
+
+
+def two(record):
+    a, b = record.items
+    return a.noun != b.noun and a.colour != b.colour
+
+
+def exchanged(record):
+    a, b = record.items
+    items = replace(a, colour=b.colour), replace(b, colour=a.colour)
+    return replace(record, items=items)
+
+
+def test_a_model_is_asked_only_what_its_grammar_knows():
+    ours = load_prompts()
+    assert readable(ours, world.Grammar(things=world.everyday())) == [
+        p for p in ours if p.record
+    ]
+    shapes = world.Grammar(things=(), kinds=("pair", "relation"), relations=("above",))
+    for p in (found := readable(ours, shapes)):
+        assert {i.noun for i in p.record.items} <= set(world.SHAPES)
+        assert p.record.kind in shapes.kinds and p.record.relation in (None, "above")
+    assert found and readable(PROMPTS, GRAMMAR) == PROMPTS
+    for words in (
+        {"colours": ("red",)},
+        {"backgrounds": ("grey",)},
+        {"shapes": ("star",)},
+    ):
+        (name, (word,)), fewer = next(iter(words.items())), replace(GRAMMAR, **words)
+        for p in PROMPTS:
+            item = p.record.items[0]
+            said = {"colours": item.colour, "shapes": item.noun}
+            kept = said.get(name, p.record.background) == word
+            assert (p in readable(PROMPTS, fewer)) == kept
+    counted = world.arrange("red star", count=3)
+    asked = [Prompt("x", "counting", "three red stars", "seen", counted)]
+    for counts, kept in (((1, 2), 0), ((3,), 1)):
+        assert len(readable(asked, world.Grammar(things=(), counts=counts))) == kept
+    tinted = [Prompt("x", "colors", "x", "seen", world.arrange("green dog"))]
+    for share, kept in ((0.0, 0), (0.5, 1)):
+        assert len(readable(tinted, world.Grammar(tinted=share))) == kept
+
+
+def test_a_record_says_its_split_where_a_readers_file_does_not():
+    for p in PROMPTS:
+        assert with_split(replace(p, split=None)) == p
+    assert with_split(Prompt("x", "reddit", "a dream", "seen")).split is None
+
+
 def test_seen_and_held_out_are_told_apart():
     forgetful = Painter(
         change=lambda p, i, g: (
@@ -246,7 +312,7 @@ def test_guidance_has_a_row_a_scale_and_sees_a_model_that_ignores_its_prompt():
     assert apart[0] > 0.01 and apart[1:] == [pytest.approx(0, abs=1e-4)] * 4
     assert found.images.shape == (4, 5, 3, PX, PX) and len(found.verdicts) == 20
     assert found.verdicts[5].prompt == prompts[1].id  # prompt by prompt
-    assert found.heads == ["0", "1", "2", "4", "8"]
+    assert found.heads == [f"guidance {scale}" for scale in (0, 1, 2, 4, 8)]
     one = sweeps.by_guidance(
         model, prompts, model.judge, features, replace(HOW, samples=1), (2,)
     )

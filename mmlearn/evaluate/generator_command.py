@@ -1,8 +1,11 @@
 """``python -m mmlearn evaluate MODEL`` for text-to-image models: tables, walls, files.
 
-bench      right pictures, with controls; by prompt; the nearest training scenes
-guidance   right pictures and how much they differ, by guidance
-steps      right pictures and how long they take, by sampler and steps
+    bench      right pictures, with controls; by prompt; the nearest training scenes
+    guidance   right pictures and how much they differ, by guidance
+    steps      right pictures and how long they take, by sampler and steps
+
+Everything is printed, and written into data/results/ with all that measuring it again
+takes; beside each table stands a wall of the pictures it speaks of.
 """
 
 import argparse
@@ -88,7 +91,7 @@ def _named(kind: str, directory: Path) -> tuple[str, Path]:
 
 
 def _shipped(directory: Path) -> bool:
-    return directory.parent == data_path("checkpoints")
+    return directory.resolve().parent == data_path("checkpoints").resolve()
 
 
 def clip_features(directory: Path) -> Features:
@@ -185,7 +188,7 @@ def _note(request: Request, tools: Tools, claim: str = "bench") -> str:
     parts = [f"guidance {how.guidance:g}", f"{how.steps} steps of {how.sampler}"]
     if claim != "bench":  # the first part is what changes, or the second
         del parts[claim == "steps"]
-        order = f"a row shows the first picture of one prompt, and its {claim} change"
+        order = "pictures of one prompt start from the same noise"
     parts += [f"judged at {tools.model.image_size} px"] if tools.judge else []
     chosen = "All prompts are shown" if request.own else "Prompts were drawn by lot"
     parts = [f"seed {how.seed}", *parts]
@@ -230,12 +233,13 @@ def _show(
     function = {"guidance": sweeps.by_guidance, "steps": sweeps.by_steps}[claim]
     path = f"{name}-{claim}"
     _save(request, tools, path, found.rows, function, claim, prompts, began)
-    n = min(SHOWN, len(prompts))
+    shown, ways = bench.few(prompts, SHOWN), len(found.heads)
+    at = [prompts.index(prompt) for prompt in shown]
     path = wall(
         request.out / f"{name}-{claim}-wall.png",
-        found.images[:n],
-        [prompt.text for prompt in prompts[:n]],
-        found.verdicts[: n * len(found.heads)],
+        found.images[at],
+        [prompt.text for prompt in shown],
+        [verdict for i in at for verdict in found.verdicts[i * ways : (i + 1) * ways]],
         title=f"{name}: the same prompts, by {claim}",
         note=_note(request, tools, claim),
         heads=found.heads,

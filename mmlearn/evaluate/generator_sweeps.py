@@ -53,7 +53,8 @@ def by_guidance(
     with its interval over prompts; None where there is but one picture of each.
     """
     ways = [({"guidance": s}, replace(how, guidance=s)) for s in scales]
-    return _sweep(model, prompts, judge, ways, card, features)
+    heads = [f"guidance {s}" for s in scales]
+    return _sweep(model, prompts, judge, ways, heads, card, features)
 
 
 def by_steps(
@@ -74,10 +75,11 @@ def by_steps(
         for s in samplers
         for n in steps
     ]
-    return _sweep(model, prompts, judge, ways, card)
+    heads = [f"{s} {n}" for s in samplers for n in steps]
+    return _sweep(model, prompts, judge, ways, heads, card)
 
 
-def _sweep(model, prompts, judge, ways, card, features=None) -> Sweep:
+def _sweep(model, prompts, judge, ways, heads, card, features=None) -> Sweep:
     rows, first, said, k = [], [], [], ways[0][1].samples
     asked(model, prompts[:1], ways[0][1])  # the first pictures of all cost more
     for words, how in ways:
@@ -90,7 +92,6 @@ def _sweep(model, prompts, judge, ways, card, features=None) -> Sweep:
         rows.append(row | (_diversity(images, features) if features else {}))
         first.append(images[:, 0])
         said.append(verdicts[::k])
-    heads = [" ".join(str(word) for word in words.values()) for words, _ in ways]
     verdicts = [verdict for one in zip(*said, strict=True) for verdict in one]
     return Sweep(tuple(ways[0][0]), rows, torch.stack(first, dim=1), verdicts, heads)
 
