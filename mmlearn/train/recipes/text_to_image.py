@@ -80,7 +80,30 @@ def train(size: str, *, seed: int = 0, out: Path, steps=None, **options) -> None
     )
     if distributed.is_main():
         card = card_of("text-to-image", seed, size, history)
+        card["scores"] = scores(history.ema)
         saved = history.ema.save_pretrained(
             out / "model", card, half=True, overwrite=True
         )
-        print(saved)
+        print(f"{saved}: {card['scores']}")
+
+
+@torch.no_grad()
+def scores(model: TextToImage, n: int = 256) -> dict:
+    """What the card says: the error of x0 at t = 600 of ``n`` new scenes, told their
+    own captions, other scenes' and none.
+
+    A model that does not read scores the same three times. Whether its pictures are
+    right is for the judge to say: ``python -m mmlearn evaluate text-to-image``.
+    """
+    options = {"grammar": GRAMMAR, "split": "test"}
+    scenes = world.scenes(n, 5, model.image_size, **options)
+    device = model.unet.first.weight.device
+    images, bag = scenes.images.to(device), model.bag(scenes.captions)
+    t, objective = torch.full([n], 600), Objective(model.schedule, "x0")
+    found = {}
+    told = {"own": bag, "others'": bag.roll(1, 0), "empty": torch.zeros_like(bag)}
+    for name, said in told.items():
+        generator = torch.Generator().manual_seed(0)
+        terms = objective.terms(model, (images, said), t, generator)
+        found[f"error, {name} captions"] = round(terms["mse"].mean().item(), 5)
+    return found
