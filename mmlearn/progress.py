@@ -25,6 +25,7 @@ class Display:
         self._handle = None
 
     def show(self, bundle: dict, metadata: dict | None = None) -> None:
+        """Put a bundle in the place of the last one."""
         from IPython.display import display
 
         if self._handle is None:

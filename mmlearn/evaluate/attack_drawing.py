@@ -96,6 +96,7 @@ def changed(change: Change, **words):
 
 
 def narrowed(records: Sequence[Scene], share: float, seed: int) -> Tensor:
+    """Single things drawn ``share`` as wide as they should be: (n, 3, h, w)."""
     images = places(records)
     for number, record in enumerate(records):
         (item,) = record.items

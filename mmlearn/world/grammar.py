@@ -78,12 +78,15 @@ class Lot:
         self.random = Random(key).random
 
     def pick(self, words):
+        """One of the words, each as likely."""
         return words[int(self.random() * len(words))]
 
     def between(self, low: float, high: float) -> float:
+        """A number from ``low`` up to ``high``, each as likely."""
         return low + (high - low) * self.random()
 
     def chance(self, share: float) -> bool:
+        """True as often as ``share`` says."""
         return self.random() < share
 
 
