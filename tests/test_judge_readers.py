@@ -296,6 +296,14 @@ def test_pictures_that_cannot_be_judged_get_one_sentence(untrained, images, word
     assert "\n" not in str(problem.value)
 
 
+def test_records_that_are_no_scenes_get_one_sentence(untrained):
+    images = torch.zeros(2, 3, 64, 64)
+    for records in ([{}, {}], ["a fox", "a dog"]):
+        with pytest.raises(ValueError, match="the records of scenes") as problem:
+            untrained(images, records)
+        assert "\n" not in str(problem.value)
+
+
 def test_an_unknown_judge_and_another_worlds_judge_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="no judge checkpoint 'huge'"):
         judge_function(torch.zeros(1, 3, 64, 64), compose(1), name="huge")

@@ -76,6 +76,12 @@ class Judge:
                 f"{len(records)} records cannot judge {len(images)} pictures: "
                 "give one each"
             )
+        for record in records:
+            if not isinstance(record, Scene):
+                raise ValueError(
+                    "pictures are judged by the records of scenes (batch.records), "
+                    f"not by a {type(record).__name__}"
+                )
         readings = self.read(images)
         others = match(images.detach().clamp(-1, 1), records)
         first, second = (
