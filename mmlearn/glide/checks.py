@@ -19,6 +19,10 @@ def check_stage(c) -> None:
     for name in ("vocab", "context", "text_width", "text_layers", "text_heads"):
         if getattr(c, name) < 1:
             raise ValueError(f"{name} should be at least 1, not {getattr(c, name)}.")
+    if c.patch < 1 or c.image_size % c.patch:
+        raise ValueError(
+            f"pictures of {c.image_size} px cannot be cut into patches of {c.patch}."
+        )
     if c.text_width % c.text_heads:
         raise ValueError(
             f"text_width {c.text_width} cannot be cut into {c.text_heads} heads of the "
@@ -70,7 +74,7 @@ def check_pictures(c, x: Tensor, low_res: Tensor | None, known: Tensor | None) -
             f"{tuple(x.shape)}."
         )
     for side in x.shape[2:]:
-        check_halving(side, c.unet.unit)
+        check_halving(side, c.unet.unit * c.patch)
     if c.upsamples != (low_res is not None):
         wrong = "an upsampler needs" if c.upsamples else "only an upsampler takes"
         raise ValueError(f"{wrong} low_res, a small picture for each to be enlarged.")

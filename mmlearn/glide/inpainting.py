@@ -53,8 +53,9 @@ def widened(stage: TextUNet) -> TextUNet:
         raise ValueError("this stage is made for inpainting already.")
     config = replace(stage.config, inpaints=True)
     weight = stage.unet.first.weight  # (width, channels, 3, 3)
-    before, after = weight.tensor_split([PICTURE], dim=1)
-    new = weight.new_zeros(len(weight), KNOWN, *weight.shape[2:])
+    pixels = config.patch**2  # of which each channel of a picture is a channel here
+    before, after = weight.tensor_split([PICTURE * pixels], dim=1)
+    new = weight.new_zeros(len(weight), KNOWN * pixels, *weight.shape[2:])
     state = stage.state_dict()
     state["unet.first.weight"] = torch.cat([before, new, after], dim=1)
     with torch.device("meta"):

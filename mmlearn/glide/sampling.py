@@ -120,7 +120,7 @@ def draw(
     denoise = Denoiser(
         lambda x, t: stage.guess(x, t, said, *beside),
         stage.schedule,
-        "eps",
+        stage.config.predicts,
         guidance=how.guidance,
         threshold=threshold,
         learned_variance=True,

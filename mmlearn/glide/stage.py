@@ -34,6 +34,10 @@ class StageConfig:
     vocab, context: token ids there are, and how many a caption has room for.
     text_width, text_layers, text_heads: the transformer's.
     schedule: of the noise, see `mmlearn.diffusion.Schedule`.
+    patch, predicts: 1 and "eps" in the paper. With little to spend on training, patches
+    of 4 × 4 pixels, which become 48 channels of one place, and "x0", the picture
+    itself, draw better sooner (Li & He 2025, arXiv 2511.13720); the resolutions are
+    then those of the coarser grid.
     upsamples: it is given a small picture. inpaints: it is given what is known.
     attention_at may be empty, and then only the last state reaches the U-Net.
     """
@@ -52,6 +56,8 @@ class StageConfig:
     groups: int = 32
     dropout: float = 0.0
     schedule: str = "cosine"
+    patch: int = 1
+    predicts: str = "eps"
     upsamples: bool = False
     inpaints: bool = False
 
@@ -64,15 +70,16 @@ class StageConfig:
     @property
     def unet(self) -> UNetConfig:
         """The U-Net's part. Half of its channels out say how sure it is of the rest."""
+        seen = PICTURE + KNOWN * self.inpaints + PICTURE * self.upsamples
         return UNetConfig(
-            image_size=self.image_size,
+            image_size=self.image_size // self.patch,
             width=self.width,
             multiples=self.multiples,
             blocks=self.blocks,
             attention_at=self.attention_at,
             head_width=self.head_width,
-            channels_in=PICTURE + KNOWN * self.inpaints + PICTURE * self.upsamples,
-            channels_out=2 * PICTURE,
+            channels_in=seen * self.patch**2,
+            channels_out=2 * PICTURE * self.patch**2,
             text_width=self.text_width if self.attention_at else None,
             vector_width=self.text_width,
             groups=self.groups,
@@ -101,6 +108,8 @@ class Reading(NamedTuple):
 class TextUNet(nn.Module):
     """x_t (n, 3, h, w), t (n,), tokens (n, context) to ε and its variance (n, 6, h, w).
 
+    Or to x0 and its variance, as the config has it.
+
     The order of arguments is `Objective`'s: a batch to train a base is (pictures,
     tokens), to train an upsampler (pictures, tokens, small pictures).
     """
@@ -116,8 +125,8 @@ class TextUNet(nn.Module):
 
     @property
     def objective(self) -> Objective:
-        """What it is trained for: ε, and a learned variance (2.1)."""
-        return Objective(self.schedule, "eps", learned_variance=True)
+        """What it is trained for: ε or x0, and a learned variance (2.1)."""
+        return Objective(self.schedule, self.config.predicts, learned_variance=True)
 
     def read(self, tokens: Tensor) -> Reading:
         """Captions (n, context) as the U-Net needs them: once for all steps."""
@@ -137,7 +146,7 @@ class TextUNet(nn.Module):
             pictures.append(nothing if known is None else known)
         if self.config.upsamples:
             pictures.append(F.interpolate(low_res, x.shape[2:], mode="bilinear"))
-        return torch.cat(pictures, dim=1)
+        return F.pixel_unshuffle(torch.cat(pictures, dim=1), self.config.patch)
 
     def guess(
         self,
@@ -149,7 +158,8 @@ class TextUNet(nn.Module):
     ) -> Tensor:
         """As `forward`, of captions that were read before."""
         seen = self.see(x, low_res, known)
-        return self.unet(seen, t, vector=said.vector, text_kv=said.text_kv)
+        told = self.unet(seen, t, vector=said.vector, text_kv=said.text_kv)
+        return F.pixel_shuffle(told, self.config.patch)
 
     def forward(
         self,
@@ -159,7 +169,7 @@ class TextUNet(nn.Module):
         low_res: Tensor | None = None,
         known: Tensor | None = None,
     ) -> Tensor:
-        """ε in the first three channels, where Σ lies between β̃ and β in the others.
+        """ε, or x0, in three channels; in the others, where Σ lies between β̃ and β.
 
         low_res (n, 3, any, any) in [-1, 1], for an upsampler. known (n, 4, h, w), of
         `known_part`, for one that inpaints; None where nothing is known.
