@@ -98,6 +98,34 @@ def test_gains_biases_and_scalars_do_not_decay():
         adamw(network().requires_grad_(False))
 
 
+def test_a_part_can_learn_more_slowly_than_the_rest():
+    model = nn.ModuleDict({"a": nn.Linear(2, 2), "ab": nn.Linear(2, 2)})
+    factors = {}
+    for group in adamw(model, slower={"a": 0.1}).param_groups:
+        factors |= {id(p): group["factor"] for p in group["params"]}
+    assert [factors[id(p)] for p in model["a"].parameters()] == [0.1, 0.1]
+    assert [factors[id(p)] for p in model["ab"].parameters()] == [1.0, 1.0]
+    with pytest.raises(ValueError, match="no such part"):
+        adamw(model, slower={"text": 0.1})
+
+
+def test_the_loop_moves_a_slower_part_less():
+    def moved(slower):
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+        def loss(model, batch, generator):
+            return (model["b"](model["a"](batch)) - batch).square().mean()
+
+        fit(model, loss, lambda i: torch.eye(3), steps=1, slower=slower, ema=None)
+        return {n: (p - before[n]).abs().max() for n, p in model.named_parameters()}
+
+    alike, slow = moved(None), moved({"a": 0.1})
+    assert torch.allclose(slow["a.weight"], 0.1 * alike["a.weight"], rtol=1e-2)
+    assert torch.equal(slow["b.weight"], alike["b.weight"])
+
+
 def test_the_average_follows_its_formula():
     assert [ema_decay(t, 0.999) for t in (0, 1, 90)] == [1 / 10, 2 / 11, 91 / 100]
     assert ema_decay(10**6, 0.999) == 0.999

@@ -108,6 +108,11 @@ class NoisedCLIP(nn.Module):
         x = vision.transformer(vision.ln_pre(x))
         return vision.ln_post(x[:, 0]) @ self.clip.image_projection
 
+    @property
+    def logit_scale(self) -> Tensor:
+        """Its CLIP's, which training moves and clamps."""
+        return self.clip.logit_scale
+
     def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         return self.encode_image(x_t, t), self.clip.encode_text(tokens)
 

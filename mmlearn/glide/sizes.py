@@ -20,28 +20,33 @@ RELEASED = (
     | {"dropout": 0.1}
 )
 UPSAMPLER = {"upsamples": True, "schedule": "linear"}
+PATCHES = {"patch": 4, "predicts": "x0"}  # not the paper's: see `StageConfig`
 SIZES = {
     "smoke": {
         "base": WORLD
-        | {"image_size": 32, "width": 16, "multiples": (1, 2, 2), "blocks": 1}
-        | {"attention_at": (8,), "head_width": 32, "groups": 8}
-        | {"text_width": 32, "text_layers": 1, "text_heads": 1},
-        "upsampler": WORLD
-        | {"image_size": 64, "width": 8, "multiples": (1, 2, 2, 4), "blocks": 1}
-        | {"attention_at": (8,), "head_width": 32, "groups": 8}
+        | {"image_size": 32, "width": 16, "multiples": (1, 2), "blocks": 1}
+        | {"attention_at": (8, 4), "head_width": 16, "groups": 8}
         | {"text_width": 32, "text_layers": 1, "text_heads": 1}
-        | UPSAMPLER,
+        | PATCHES,
+        "upsampler": WORLD
+        | {"image_size": 64, "width": 8, "multiples": (1, 2), "blocks": 1}
+        | {"attention_at": (8,), "head_width": 16, "groups": 8}
+        | {"text_width": 32, "text_layers": 1, "text_heads": 1}
+        | UPSAMPLER
+        | PATCHES,
     },
     "laptop": {
         "base": WORLD
-        | {"image_size": 32, "width": 24, "multiples": (1, 2, 2, 4), "blocks": 1}
-        | {"attention_at": (8, 4), "head_width": 48, "groups": 8}
-        | {"text_width": 128, "text_layers": 2, "text_heads": 2},
+        | {"image_size": 32, "width": 64, "multiples": (1, 2), "blocks": 1}
+        | {"attention_at": (8, 4), "head_width": 64, "groups": 8}
+        | {"text_width": 128, "text_layers": 2, "text_heads": 2}
+        | PATCHES,
         "upsampler": WORLD
-        | {"image_size": 64, "width": 16, "multiples": (1, 1, 2, 4), "blocks": 1}
+        | {"image_size": 64, "width": 32, "multiples": (1, 2), "blocks": 1}
         | {"attention_at": (8,), "head_width": 64, "groups": 8}
         | {"text_width": 64, "text_layers": 1, "text_heads": 1}
-        | UPSAMPLER,
+        | UPSAMPLER
+        | PATCHES,
     },
     "gpu": {
         "base": WORLD

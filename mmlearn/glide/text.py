@@ -34,11 +34,15 @@ class TextTransformer(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocab, width)
         self.positions = nn.Parameter(torch.randn(context, width) * 0.01)
-        self.padding = nn.Parameter(torch.randn(context, width) * 0.01)
+        self.padding = nn.Parameter(torch.randn(context, width) * 0.001)
         self.transformer = Transformer(width, layers, heads, F.gelu)
         self.ln_final = nn.LayerNorm(width)
         nn.init.normal_(self.embedding.weight, std=0.02)
         initialise(self.transformer)
+        # A mean over the context is small by its root: without this, one word among
+        # thirty is hardly heard at the last position, and training may not listen.
+        for block in self.transformer.blocks:
+            block.attention.out.weight.data.mul_(context**0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:
         check_tokens(tokens, len(self.positions))

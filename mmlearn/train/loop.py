@@ -43,6 +43,7 @@ def fit(
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.99),
     clip: float | None = 1.0,
+    slower: dict[str, float] | None = None,
     ema: float | None = 0.999,
     accumulate: int = 1,
     precision: str = "auto",
@@ -67,7 +68,8 @@ def fit(
         see at each step what one process sees with batches twice as large.
     lr rises over ``warmup`` steps (5 % of all if None) and falls along a cosine to
         ``floor`` · lr. Matrices decay by ``weight_decay``; gradients are clipped to
-        norm ``clip`` (None: never). ``ema`` is the decay of the average (None: none).
+        norm ``clip`` (None: never). ``slower``, {"text": 0.1} say, is the factor on lr
+        of the part of that name. ``ema`` is the decay of the average (None: none).
     precision is "fp32", "bf16", "fp16" (CUDA only) or "auto": bf16 or fp16 on CUDA by
         its generation, fp32 elsewhere.
     out is the run's folder: ``log.csv`` with a row every ``log_every`` steps (about
@@ -93,10 +95,11 @@ def fit(
     run |= {"weight_decay": weight_decay, "betas": list(betas), "clip": clip}
     run |= {"ema": ema, "accumulate": accumulate, "precision": precision}
     run |= {"seed": seed, "processes": world, **(settings or {})}
+    run |= {"slower": slower} if slower else {}
 
     model.to(device).train()
     objective = distributed.wrap(_Objective(model, loss_fn))
-    optimizer = adamw(model, lr, weight_decay, betas)
+    optimizer = adamw(model, lr, weight_decay, betas, slower)
     optimizer.zero_grad()  # a reader may have called backward before
     scaler = grad_scaler(precision, device)
     average = EMA(model, ema)
@@ -113,7 +116,8 @@ def fit(
     with bar, polite_interrupt() as interrupt:
         for step in range(start, steps):
             for group in optimizer.param_groups:
-                group["lr"] = lr * schedule(step, steps, warmup, floor)
+                now = schedule(step, steps, warmup, floor)
+                group["lr"] = lr * now * group["factor"]
 
             totals = {}
             for k in range(accumulate):

@@ -87,9 +87,12 @@ def loss(model: CLIP, batch: tuple[Tensor, Tensor, bool], generator) -> Tensor:
     return contrast(model, augment(images, alone, generator), tokens)
 
 
-def contrast(model: CLIP, images: Tensor, tokens: Tensor) -> Tensor:
-    """`clip_loss` of a batch; where processes share it, of what all of them hold."""
-    features = model(images, tokens)
+def contrast(model: CLIP, images: Tensor, tokens: Tensor, **more) -> Tensor:
+    """`clip_loss` of a batch; where processes share it, of what all of them hold.
+
+    more: what else the model is to be told.
+    """
+    features = model(images, tokens=tokens, **more)
     # Logits reach 100, where half precision knows no fractions.
     with torch.autocast(images.device.type, enabled=False):
         features = [x.float() for x in features]

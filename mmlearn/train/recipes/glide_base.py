@@ -1,6 +1,6 @@
 """One part of GLIDE's recipe alone, into the folder where `glide` looks for it.
 
-    python -m mmlearn train glide-base --size laptop --out runs/glide-laptop/base
+python -m mmlearn train glide-base --size laptop --out runs/glide-laptop/base
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """One part of GLIDE's recipe alone, into the folder where `glide` looks for it.
 
-    python -m mmlearn train glide-upsampler --size laptop --out runs/glide-laptop/upsampler
+python -m mmlearn train glide-upsampler --size laptop --out runs/glide-laptop/upsampler
 """
 
 from pathlib import Path
