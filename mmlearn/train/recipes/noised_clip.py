@@ -46,7 +46,8 @@ PATCH = {"smoke": 8, "laptop": 4, "gpu": 8}
 def untrained(size: str, seed: int) -> NoisedCLIP:
     """The noised CLIP of a size, for the base of that size."""
     base = SIZES[size]["base"]
-    tokenizer = Tokenizer.load(data_path("text", "world_bpe.txt"))
+    vocabulary = data_path("text", "world_bpe.txt")
+    tokenizer = Tokenizer.load(vocabulary, context=base["context"])
     config = CLIPConfig(
         image_size=base["image_size"],
         patch_size=PATCH[size],
