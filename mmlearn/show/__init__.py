@@ -8,6 +8,7 @@ from mmlearn.show.charts import bars, lines, matrix
 from mmlearn.show.comparison import dots
 from mmlearn.show.diagram_book import book_map
 from mmlearn.show.diagram_clip import clip_figure
+from mmlearn.show.diagram_glide import glide_figure
 from mmlearn.show.diagram_unet import unet_diagram
 from mmlearn.show.figures import COLOURS, INK, PAPER, axes, figure, to_image
 from mmlearn.show.pictures import grid, images
@@ -24,6 +25,7 @@ __all__ = [
     "clip_figure",
     "dots",
     "figure",
+    "glide_figure",
     "grid",
     "images",
     "lines",
