@@ -11,7 +11,9 @@ with ε, x0 or v as the target. With a learned variance, Nichol & Dhariwal's hyb
 
 L_vlb is a sum of T terms, of which one is drawn, so it counts T times: a factor of
 T/1000, without which the bound would swamp the error. Its gradient stops before the
-mean, which only the error is to teach; the bound teaches the variance.
+mean, which only the error is to teach; the bound teaches the variance. Both still teach
+the layers below, and there the bound can drown the error: where x0 is predicted, whose
+error is smaller than ε's, 0.001 is far too much (`vlb_weight`).
 """
 
 from collections.abc import Callable, Sequence
@@ -25,6 +27,7 @@ from mmlearn.diffusion.schedule import Schedule, noise_like
 from mmlearn.diffusion.variance import split, vlb
 
 Batch = Tensor | Sequence[Tensor]
+MOST = 5  # by which `as_v` multiplies an error
 
 
 class Objective:
@@ -32,14 +35,29 @@ class Objective:
 
     A batch is pictures (n, c, …) in [−1, 1], or (pictures, *conditions). t is (n,).
     The network gives c channels, or 2c with learned_variance.
+
+    as_v: the error of a predicted x0 is weighted as v's would be, by 1/σ² (but 5 at
+    most), so that what is decided where there is little noise, outlines above all,
+    counts (Li & He 2025, arXiv 2511.13720, table 1).
     """
 
     def __init__(
-        self, schedule: Schedule, predicts: str = "eps", learned_variance: bool = False
+        self,
+        schedule: Schedule,
+        predicts: str = "eps",
+        learned_variance: bool = False,
+        *,
+        as_v: bool = False,
+        vlb_weight: float = 0.001,
     ):
         check_choice("the prediction", predicts, PREDICTIONS)
+        if as_v and predicts != "x0":
+            raise ValueError(
+                f"as_v weights the error of a predicted x0, not of {predicts!r}."
+            )
         self.schedule, self.predicts = schedule, predicts
         self.learned_variance = learned_variance
+        self.as_v, self.vlb_weight = as_v, vlb_weight
 
     def __call__(
         self, network: nn.Module | Callable, batch: Batch, generator: torch.Generator
@@ -74,11 +92,15 @@ class Objective:
         output = network(x_t, t, *conditions).to(x0.dtype)
         output, between = split(output, x0.shape[1], self.learned_variance)
         wanted = target(self.predicts, x0, noise, *level)
-        terms = {"mse": (wanted - output).square().flatten(1).mean(dim=1)}
+        error = (wanted - output).square().flatten(1).mean(dim=1)
+        if self.as_v:
+            sigma = level[1].flatten()
+            error = error / sigma.square().clamp(min=1 / MOST)
+        terms = {"mse": error}
         if between is not None:
             guess = convert(output.detach(), self.predicts, "x0", x_t, *level)
             bound = vlb(self.schedule, x0, x_t, guess, between, t)
-            terms["vlb"] = bound * (self.schedule.T / 1000)
+            terms["vlb"] = bound * (self.schedule.T * self.vlb_weight)
         return terms
 
 

@@ -126,7 +126,9 @@ class TextUNet(nn.Module):
     @property
     def objective(self) -> Objective:
         """What it is trained for: ε or x0, and a learned variance (2.1)."""
-        return Objective(self.schedule, self.config.predicts, learned_variance=True)
+        predicts = self.config.predicts
+        options = {"as_v": True, "vlb_weight": 1e-5} if predicts == "x0" else {}
+        return Objective(self.schedule, predicts, learned_variance=True, **options)
 
     def read(self, tokens: Tensor) -> Reading:
         """Captions (n, context) as the U-Net needs them: once for all steps."""
