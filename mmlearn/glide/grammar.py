@@ -13,7 +13,7 @@ from mmlearn.text.bpe import split_words
 from mmlearn.world.phrases import captions
 
 NOUNS = (
-    *("cat", "dog", "pig", "frog", "penguin", "fish", "whale", "butterfly", "ladybug"),
+    *("cat", "dog", "pig", "frog", "penguin", "fish", "turtle", "butterfly", "ladybug"),
     *("tree", "pine tree", "cactus", "mushroom", "apple", "banana", "strawberry"),
     *("carrot", "house", "bus", "car", "airplane", "rocket", "sailboat", "umbrella"),
 )
@@ -37,8 +37,8 @@ GRAMMAR = world.Grammar(
 def vocabulary() -> tuple[str, ...]:
     """The words of `GRAMMAR`'s captions, in alphabetical order.
 
-    Gathered from 4,000 scenes in all their phrasings, in which each noun, in the
-    singular and in the plural, stands many times.
+    Gathered from 4,000 scenes of training in all their phrasings, which say each word
+    many times.
     """
     said = (
         sentence
