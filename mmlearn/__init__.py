@@ -27,7 +27,12 @@ _PARTS = (
     "glide",
     "text_to_image",
 )
-_MODELS = {"CLIP": "clip", "GLIDE": "glide", "TextToImage": "text_to_image"}
+_MODELS = {
+    "CLIP": "clip",
+    "GLIDE": "glide",
+    "NoisedCLIP": "glide",
+    "TextToImage": "text_to_image",
+}
 _FUNCTIONS = {"doctor": "diagnosis"}
 
 __all__ = [*_PARTS, *_MODELS, *_FUNCTIONS]

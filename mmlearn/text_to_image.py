@@ -26,6 +26,7 @@ from mmlearn import diffusion, weights, world
 from mmlearn.diffusion import Denoiser, Schedule, dynamic_threshold, halves
 from mmlearn.nn.unet import UNet, UNetConfig
 from mmlearn.progress import sampling
+from mmlearn.text.prompts import check_prompts
 from mmlearn.world.phrases import captions
 from mmlearn.world.scene import Item, Scene
 
@@ -216,17 +217,11 @@ class TextToImage(nn.Module):
         Raises WeightsError for anything missing, damaged, or of another model.
         """
         directory = weights.find(source, "text-to-image")
-        known = TextToImageConfig.__dataclass_fields__
-        if set(fields := weights.load_config(directory)) != set(known):
-            raise weights.WeightsError(
-                f"{directory} is a saved model, but no text-to-image model: its "
-                f"config.json should have the fields {', '.join(known)}"
-            )
-        with torch.device("meta"):
-            model = cls(TextToImageConfig(**fields))
-        state = weights.load_state(directory, expect=model.state_dict())
-        model.load_state_dict(state, assign=True)
-        return model.to(device, memory_format=torch.channels_last).eval()
+        what = "text-to-image model"
+        config = weights.config_of(TextToImageConfig, directory, what)
+        state = weights.load_state(directory)
+        model = weights.filled(lambda: cls(config), state, directory)
+        return model.to(device, memory_format=torch.channels_last)
 
     def save_pretrained(
         self, directory: str | Path, card: dict | None = None, **options
@@ -235,26 +230,3 @@ class TextToImage(nn.Module):
         return weights.save(
             directory, self.state_dict(), asdict(self.config), card, **options
         )
-
-
-def check_prompts(
-    prompts: Sequence[str], negative: str | Sequence[str] | None
-) -> tuple[list[str], list[str]]:
-    """Prompts and as many negative prompts, "" where none is given.
-
-    Raises ValueError for what is no list of strings, and for lists unlike in length.
-    """
-    if negative is None or isinstance(negative, str):
-        negative = [negative or ""] * len(prompts)
-    for name, texts in (("prompts", prompts), ("negative prompts", negative)):
-        listed = isinstance(texts, (list, tuple)) and len(texts) > 0
-        if not listed or not all(isinstance(text, str) for text in texts):
-            raise ValueError(
-                f'{name} are a list of strings, ["a red star"] say, not {texts!r}'
-            )
-    if len(negative) != len(prompts):
-        raise ValueError(
-            f"{len(prompts)} prompts need as many negative ones, or one for all, "
-            f"not {len(negative)}"
-        )
-    return list(prompts), list(negative)

@@ -26,6 +26,7 @@ from mmlearn.evaluate.generators import (
     with_split,
 )
 from mmlearn.evaluate.judged import corrected, judge_readings
+from mmlearn.evaluate.nearest import nearest
 from mmlearn.evaluate.prompts import Prompt, load_prompts
 from mmlearn.evaluate.reading import Reading
 from mmlearn.evaluate.wall import MARGIN, SIDE, wall
@@ -296,6 +297,16 @@ def test_a_copier_is_nearer_to_training_scenes_than_a_perfect_generator(perfect)
         assert a["median"] < 1e-3 < b["median"]
     few = measured(Painter(PROMPTS[:5]), PROMPTS[:5]).distances
     assert next(r["nearer"] for r in few if "nearer" in r) is None
+
+
+def test_a_copy_is_nearest_to_what_it_copies():
+    training = draw([compose(GRAMMAR, 0, i) for i in range(40)], PX)
+    which, distance = nearest(training.flip(0), training, features, at_once=7)
+    assert which.tolist() == list(range(39, -1, -1)) and distance.max() < 1e-4
+    fresh = draw([compose(GRAMMAR, 99, i) for i in range(20)], PX)
+    assert nearest(fresh, training, features)[1].median() > 1e-3
+    with pytest.raises(ValueError, match="at least one of both"):
+        nearest(fresh[:0], training, features)
 
 
 def test_guidance_has_a_row_a_scale_and_sees_a_model_that_ignores_its_prompt():

@@ -1,4 +1,4 @@
-"""Tables of verdicts: intervals over prompts, the judge's errors removed, controls."""
+"""Tables of verdicts: intervals over prompts, the judge's errors removed."""
 
 from dataclasses import replace
 
@@ -12,7 +12,6 @@ from mmlearn.evaluate import (
     Reading,
     Verdict,
     bootstrap,
-    control_rows,
     corrected,
     corrected_interval,
     judge_readings,
@@ -21,9 +20,6 @@ from mmlearn.evaluate import (
 )
 from mmlearn.evaluate.clauses import CATEGORIES
 from mmlearn.evaluate.judged import ALL_CLAUSES, NOTHING_ELSE, WHOLE
-
-KEYS = {"pictures", "category", "right", "wrong", "abstained", "n", "prompts"}
-KEYS |= {"share", "low", "high"}
 
 
 def verdict(prompt, nothing_else=True, **answers) -> Verdict:
@@ -174,75 +170,14 @@ def test_the_table_takes_the_cards_errors_out():
         assert rows[unknown]["corrected"] is None
 
 
-# Control rows: readers that know, that are blind, and that err.
+# Many pictures, and readers that err.
 
 BENCH = world.scenes(40, seed=6, size=16, name_style=0.3).records
-
-
-def knowing(records, size=64):
-    """A reader that knows these records' pictures by heart."""
-    images = world.draw(records, size)
-    known = {x.numpy().tobytes(): r for x, r in zip(images, records, strict=True)}
-    return lambda images: [Reading.of(known[x.numpy().tobytes()]) for x in images]
 
 
 def blind(images):
     """A reader that sees one red fox on a meadow in every picture."""
     return [Reading.of(world.arrange("fox", background="meadow"))] * len(images)
-
-
-def test_controls_tell_a_judge_that_sees_from_one_that_guesses():
-    read = knowing(BENCH)
-    real = control_rows.real_scenes(read, BENCH)
-    other = control_rows.other_captions(read, BENCH)
-    assert {row["share"] for row in real} == {1.0}
-    assert by_category(other)[WHOLE]["share"] < 0.1
-    assert by_category(other)["existence"]["share"] < 0.4
-    same = [
-        [{**row, "pictures": ""} for row in rows(blind, BENCH)]
-        for rows in (control_rows.real_scenes, control_rows.other_captions)
-    ]
-    assert same[0] == same[1]
-
-
-def test_other_captions_are_those_of_the_neighbour():
-    asked = (("fox",), ("fox", "owl"), ("bus",))
-    three = [world.arrange(*nouns, says=()) for nouns in asked]
-    rows = by_category(control_rows.other_captions(knowing(three), three))
-    # The fox is judged by "a fox and an owl", and not the other way about.
-    assert rows["existence"]["right"] == 1 and rows[WHOLE]["right"] == 0
-    rows = by_category(control_rows.other_captions(knowing(three), three, by=2))
-    assert rows["existence"]["right"] == 1 and rows[WHOLE]["right"] == 1
-    with pytest.raises(ValueError, match="roll them by 1 to 2"):
-        control_rows.other_captions(blind, three, by=3)
-
-
-def test_every_control_has_rows_of_one_format():
-    images = world.draw(BENCH, 32)
-    flat = lambda x: x.flatten(1)  # noqa: E731
-    for rows in (
-        control_rows.real_scenes(blind, BENCH, size=32),
-        control_rows.other_captions(blind, BENCH, size=32),
-        control_rows.unconditional(blind, BENCH, images),
-        control_rows.nearest_training(blind, BENCH, images, images[:5], flat),
-    ):
-        assert all(set(row) == KEYS for row in rows)
-        assert len({row["pictures"] for row in rows}) == 1
-    card = {WHOLE: {"sensitivity": (9, 10), "specificity": (9, 10)}}
-    (row, *_) = control_rows.real_scenes(blind, BENCH, size=32, card=card)
-    assert set(row) > KEYS
-
-
-def test_a_model_that_copies_is_found_beside_its_training_scenes():
-    training = world.draw(BENCH, 64)
-    read, copies = knowing(BENCH), training.flip(0)
-    flat = lambda x: x.flatten(1)  # noqa: E731
-    which, distance = control_rows.nearest(copies, training, flat, at_once=7)
-    assert which.tolist() == list(range(39, -1, -1)) and distance.max() < 1e-4
-    rows = control_rows.nearest_training(read, BENCH[::-1], copies, training, flat)
-    assert {row["share"] for row in rows} == {1.0}
-    fresh = world.draw(world.scenes(20, seed=99, size=16).records, 64)
-    assert control_rows.nearest(fresh, training, flat)[1].min() > 0.01
 
 
 def test_pictures_of_one_prompt_are_one_witness():
@@ -308,10 +243,6 @@ IMAGES = torch.zeros(2, 3, 16, 16)
         (lambda: read_all(blind, IMAGES.int()), "floats in [-1, 1], not torch.int32"),
         (lambda: read_all(lambda x: [], IMAGES), "2 were wanted, 0 came"),
         (lambda: read_all(lambda x: ["fox"] * 2, IMAGES), "one Reading a picture"),
-        (
-            lambda: control_rows.unconditional(blind, BENCH, IMAGES),
-            "40 records cannot judge 2 pictures",
-        ),
     ],
 )
 def test_bad_input_gets_one_sentence(make, says):

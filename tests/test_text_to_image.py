@@ -84,11 +84,12 @@ def test_a_callback_sees_every_step(model):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"prompts": "a red star"}, "prompts are a list of strings"),
-        ({"prompts": []}, "prompts are a list of strings"),
-        ({"prompts": ["a", 3]}, "prompts are a list of strings"),
+        ({"prompts": "a red star"}, "prompts should be a list of strings"),
+        ({"prompts": None}, "prompts should be a list of strings"),
+        ({"prompts": []}, "prompts should be a list of strings"),
+        ({"prompts": ["a", 3]}, "prompts should be a list of strings"),
         ({"negative": ["a", "b"]}, "1 prompts need as many negative ones"),
-        ({"negative": [3]}, "negative prompts are a list of strings"),
+        ({"negative": [3]}, "negative prompts should be a list of strings"),
         ({"steps": 0}, "steps must be a whole number from 1 to 1000, not 0"),
         ({"steps": 1001}, "steps must be a whole number from 1 to 1000"),
         ({"guidance": -1}, "guidance"),

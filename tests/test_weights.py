@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,26 @@ from mmlearn.weights import WeightsError, atomic, directory
 
 
 def network(width: int = 4) -> nn.Module:
-    model = nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width))
+    model = bare(width)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in model.parameters():
             p.copy_(torch.randn(p.shape, generator=generator))
     return model
+
+
+def bare(width: int = 4) -> nn.Module:
+    """The same network as it is made, before anything is put into it."""
+    return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width))
+
+
+class Holder(nn.Module):
+    """A module whose buffers have the names, shapes and precision of some tensors."""
+
+    def __init__(self, tensors: dict[str, torch.Tensor]):
+        super().__init__()
+        for name, tensor in tensors.items():
+            self.register_buffer(name, torch.empty(tensor.shape, dtype=tensor.dtype))
 
 
 @pytest.fixture
@@ -45,7 +60,7 @@ def refused(call, *words: str) -> str:
 
 
 def test_what_is_saved_comes_back_bit_for_bit(saved):
-    state = weights.load_state(saved, network().state_dict())
+    state = weights.load_state(saved)
     for name, tensor in network().state_dict().items():
         assert torch.equal(state[name], tensor) and state[name].dtype == tensor.dtype
     assert weights.load_config(saved) == {"width": 4}
@@ -72,11 +87,12 @@ def test_half_precision_halves_the_file_and_comes_back_as_asked(saved, tmp_path)
     state = {"a": torch.randn(500, generator=torch.Generator().manual_seed(0))}
     state |= {"count": torch.tensor(70_000), "mask": torch.tensor([0.0, -torch.inf])}
     half = weights.save(tmp_path / "half", state, {}, half=True)
-    loaded = weights.load_state(half, state)
-    assert loaded["a"].dtype == torch.float32 and loaded["count"].item() == 70_000
-    assert torch.equal(loaded["a"], state["a"].half().float())
-    assert torch.equal(loaded["mask"], state["mask"])
-    assert weights.load_state(half)["a"].dtype == torch.float16
+    loaded = weights.load_state(half)
+    assert loaded["a"].dtype == torch.float16 and loaded["count"].item() == 70_000
+    holder = weights.filled(lambda: Holder(state), loaded, half).state_dict()
+    assert holder["a"].dtype == torch.float32 and holder["count"].item() == 70_000
+    assert torch.equal(holder["a"], state["a"].half().float())
+    assert torch.equal(holder["mask"], state["mask"])
     assert (half / "model.safetensors").stat().st_size < 500 * 4
 
 
@@ -87,10 +103,39 @@ def test_tied_and_transposed_tensors_are_saved(tmp_path):
     assert all(torch.equal(loaded[name], state[name]) for name in state)
 
 
-def test_the_network_to_fill_may_be_on_the_meta_device(saved):
-    with torch.device("meta"):
-        expect = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).state_dict()
-    assert not weights.load_state(saved, expect)["0.weight"].is_meta
+def test_a_network_is_made_without_weights_and_filled_with_those_saved(saved):
+    made = []
+
+    def build():
+        made.append(bare())
+        assert all(p.is_meta for p in made[0].parameters())
+        return made[0]
+
+    before, state = torch.get_rng_state(), weights.load_state(saved)
+    filled = weights.filled(build, state, saved)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert filled is made[0] and not filled.training
+    for name, tensor in network().state_dict().items():
+        assert torch.equal(filled.state_dict()[name], tensor), name
+    assert all(p.requires_grad for p in filled.parameters())
+    assert filled[0].weight.data_ptr() == state["0.weight"].data_ptr()  # not copied
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int
+    groups: int = 8
+
+
+def test_a_config_has_the_fields_of_its_model_or_is_of_another(tmp_path):
+    def load(**fields):
+        name = tmp_path / "-".join(["of", *fields])
+        weights.save(name, {"x": torch.ones(1)}, fields)
+        return lambda: weights.config_of(Config, name, "detector")
+
+    assert load(groups=4, width=3)() == Config(3, 4)
+    for fields in ({"width": 3}, {"width": 3, "groups": 4, "depth": 2}, {}):
+        refused(load(**fields), "no detector", "should have the fields width, groups")
 
 
 def test_nothing_is_overwritten_unless_asked(saved):
@@ -206,14 +251,16 @@ def test_exchanged_bytes_are_noticed_by_the_card(saved):
 
 
 def test_tensors_that_do_not_fit_are_named(saved):
-    def load(change):
-        expect = dict(network().state_dict())
-        change(expect)
-        return lambda: weights.load_state(saved, expect)
+    state = weights.load_state(saved)
 
-    wide = network(width=5).state_dict()
+    def load(change):
+        expect = dict(state)
+        change(expect)
+        return lambda: weights.check_fit(state, expect, str(saved))
+
     refused(
-        lambda: weights.load_state(saved, wide),
+        lambda: weights.filled(lambda: bare(width=5), state, saved),
+        f"{saved} holds",
         "'0.weight' of shape [4, 3] where the network has [5, 3] (and 5 others)",
         "build the network from the config beside it",
     )

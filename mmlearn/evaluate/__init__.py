@@ -9,7 +9,7 @@
 Nothing here is trained on what it measures.
 """
 
-from mmlearn.evaluate import clip, control_rows
+from mmlearn.evaluate import clip
 from mmlearn.evaluate.clauses import Clause, check, clauses, nothing_else
 from mmlearn.evaluate.intervals import bootstrap, wilson
 from mmlearn.evaluate.judge import Judge, judge, load_judge, read
@@ -35,7 +35,6 @@ __all__ = [
     "check",
     "clauses",
     "clip",
-    "control_rows",
     "corrected",
     "corrected_interval",
     "judge",

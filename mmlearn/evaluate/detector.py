@@ -7,7 +7,7 @@ Group norm, which knows no batch, so that it judges as it was trained.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -185,20 +185,11 @@ class Detector(nn.Module):
         a detector that names other things than this world has.
         """
         directory = weights.find(source, "judge")
-        known = {field.name for field in fields(DetectorConfig)}
-        config = weights.load_config(directory)
-        if set(config) != known:
-            raise weights.WeightsError(
-                f"{directory} is a saved model, but no detector: its config.json "
-                f"should have the fields {', '.join(sorted(known))}"
-            )
-        config = DetectorConfig(**config)
+        config = weights.config_of(DetectorConfig, directory, "detector")
         check_nouns(config.nouns, directory)
-        with torch.device("meta"):
-            model = cls(config)
-        state = weights.load_state(directory, expect=model.state_dict())
-        model.load_state_dict(state, assign=True)
-        return model.to(device, memory_format=torch.channels_last).eval()
+        state = weights.load_state(directory)
+        model = weights.filled(lambda: cls(config), state, directory)
+        return model.to(device, memory_format=torch.channels_last)
 
     def save_pretrained(
         self, directory: str | Path, card: dict | None = None, **options

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from mmlearn.diffusion import sampler
 from mmlearn.diffusion.checks import check_count, check_guidance
-from mmlearn.evaluate.control_rows import Features, nearest
 from mmlearn.evaluate.generators import Draws
 from mmlearn.evaluate.judged import Counts, Verdict, table
+from mmlearn.evaluate.nearest import Features, nearest
 from mmlearn.evaluate.prompts import Prompt
 from mmlearn.progress import bar
 from mmlearn.world.render import draw

@@ -4,36 +4,34 @@
     guidance   right pictures and how much they differ, by guidance
     steps      right pictures and how long they take, by sampler and steps
 
-Everything is printed, and written into data/results/ with all that measuring it again
-takes; beside each table stands a wall of the pictures it speaks of.
+and what one model alone is measured for (`Generator.claims`). Everything is printed,
+and written into data/results/ with all that measuring it again takes; beside each table
+stands a wall of the pictures it speaks of.
 """
 
 import argparse
 import hashlib
+import importlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, replace
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mmlearn import weights
-from mmlearn.clip import CLIP
 from mmlearn.evaluate import generator_bench as bench
 from mmlearn.evaluate import generator_sweeps as sweeps
-from mmlearn.evaluate.control_rows import Features
+from mmlearn.evaluate.generator_claims import Claim, first_sentence
+from mmlearn.evaluate.generator_kinds import by_kind
 from mmlearn.evaluate.generator_request import Request, read
-from mmlearn.evaluate.generator_table import as_lines, card_of, hardest, no_card
-from mmlearn.evaluate.generators import Draws
-from mmlearn.evaluate.judge import load_judge
+from mmlearn.evaluate.generator_table import as_lines, hardest
+from mmlearn.evaluate.generator_tools import Tools, load
 from mmlearn.evaluate.judged import Verdict
 from mmlearn.evaluate.prompts import Prompt
 from mmlearn.evaluate.results import save_result
 from mmlearn.evaluate.wall import wall
-from mmlearn.paths import data_path
 
 GROUPS = {
     "seen": "seen: combinations that training showed",
@@ -43,68 +41,14 @@ GROUPS = {
 SHOWN = 10  # prompts on the wall of a sweep
 
 
-@dataclass
-class Tools:
-    """The model, and what it is measured with; no judge where nothing is judged.
-
-    checkpoints: name to directory of all weights that are used.
-    """
-
-    model: Draws
-    checkpoints: dict[str, Path]
-    judge: bench.Judges | None = None
-    features: Features | None = None
-    card: bench.Card | None = None
-    card_lines: str = ""
-
-
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write; return the exit status. ValueError: bad requests."""
     request = read(args)
     tools = load(request)
     claims = {"bench": _bench, "guidance": _guidance, "steps": _steps}
     for name in request.claims:
-        claims[name](request, tools)
+        claims.get(name, partial(_own, name))(request, tools)
     return 0
-
-
-def load(request: Request) -> Tools:
-    """Load the model and, if anything is to be judged, the judge and CLIP."""
-    model = request.generator.load(request.source)
-    tools = Tools(model, dict([_named(request.generator.name, request.source)]))
-    if any(prompt.record for prompt in request.prompts):
-        judge, clip = (
-            weights.find(request.judge, "judge"),
-            weights.find("laptop", "clip"),
-        )
-        tools.checkpoints |= [_named("judge", judge), _named("clip", clip)]
-        tools.judge, tools.features = load_judge(judge), clip_features(clip)
-        tools.card, tools.card_lines = card_of(model.image_size)
-        if not _shipped(judge):
-            reason = "this judge is not the one that is shipped"
-            tools.card, tools.card_lines = None, no_card(model.image_size, reason)
-    return tools
-
-
-def _named(kind: str, directory: Path) -> tuple[str, Path]:
-    return directory.name if _shipped(directory) else f"own {kind}", directory
-
-
-def _shipped(directory: Path) -> bool:
-    return directory.resolve().parent == data_path("checkpoints").resolve()
-
-
-def clip_features(directory: Path) -> Features:
-    """CLIP's features (n, d) of pictures (n, 3, h, w), brought to the size it reads."""
-    clip = CLIP.from_pretrained(directory)
-    size = (clip.config.image_size,) * 2
-    options = {"mode": "bilinear", "antialias": True, "align_corners": False}
-
-    def features(images: Tensor) -> Tensor:
-        seen = F.interpolate(images.float(), size, **options)
-        return clip.encode_image(seen.clamp(-1, 1))
-
-    return features
 
 
 def _bench(request: Request, tools: Tools) -> None:
@@ -143,12 +87,21 @@ def _measured(
     print(tools.card_lines, "", sep="\n")
     print(as_lines(found.rows, ("pictures", "category"), title=title), "", sep="\n")
     print(*hardest(found.prompts), "", sep="\n", flush=True)
-    for part, rows, function in (
-        ("bench", found.rows, bench.bench),
-        ("prompts", found.prompts, bench.by_prompt),
-        ("nearest", found.distances, bench.distances),
+    parts = {
+        "bench": (found.rows, bench.bench),
+        "prompts": (found.prompts, bench.by_prompt),
+        "nearest": (found.distances, bench.distances),
+    }
+    for part, function, columns in (
+        ("kinds", by_kind, (("scenes", "split", "category"), ())),
+        ("aims", request.generator.aims, (("question",), ("aim",))),
     ):
-        _save(request, tools, f"{stem}-{part}", rows, function, "bench", prompts, began)
+        if rows := function and function(prompts, found.verdicts, tools.card):
+            parts[part] = rows, function
+            print(as_lines(rows, *columns, f"{stem}: {part}"), "", sep="\n")
+    for part, (rows, function) in parts.items():
+        about = first_sentence(function)
+        _save(request, tools, f"{stem}-{part}", rows, about, "bench", prompts, began)
     return found
 
 
@@ -204,7 +157,8 @@ def _guidance(request: Request, tools: Tools) -> None:
 
 def _steps(request: Request, tools: Tools) -> None:
     began, prompts, plan = time.perf_counter(), _swept(request), request.plan
-    asked = (tools.model, prompts, tools.judge, request.how)
+    how = replace(request.how, samples=plan.each or request.how.samples)
+    asked = (tools.model, prompts, tools.judge, how)
     found = sweeps.by_steps(*asked, plan.samplers, plan.steps, tools.card)
     _show(request, tools, found, "steps", prompts, began)
 
@@ -230,9 +184,9 @@ def _show(
     print(tools.card_lines, "", sep="\n")
     print(as_lines(found.rows, found.names, [*more, "seconds a picture"], title))
     print(flush=True)
-    function = {"guidance": sweeps.by_guidance, "steps": sweeps.by_steps}[claim]
+    about = first_sentence({"guidance": sweeps.by_guidance}.get(claim, sweeps.by_steps))
     path = f"{name}-{claim}"
-    _save(request, tools, path, found.rows, function, claim, prompts, began)
+    _save(request, tools, path, found.rows, about, claim, prompts, began)
     shown, ways = bench.few(prompts, SHOWN), len(found.heads)
     at = [prompts.index(prompt) for prompt in shown]
     path = wall(
@@ -247,31 +201,59 @@ def _show(
     print(path, flush=True)
 
 
+def _own(name: str, request: Request, tools: Tools) -> None:
+    """What this model alone is measured for: printed, saved, and its wall."""
+    began, model = time.perf_counter(), request.generator.name
+    module = importlib.import_module(request.generator.claims[name])
+    found: Claim = module.measure(request, tools)
+    print(tools.card_at(found.size)[1], "", sep="\n")
+    print(as_lines(found.rows, found.names, found.more, f"{model}: {found.about}"))
+    print(flush=True)
+    tools = replace(tools, checkpoints=tools.checkpoints | found.checkpoints)
+    path, facts = f"{model}-{name}", {"settings": found.settings}
+    asked = (found.about, name, found.prompts, began)
+    _save(request, tools, path, found.rows, *asked, **facts)
+    order = "the first that were asked, in their order: none was picked by its score"
+    k = len(found.heads)
+    path = wall(
+        request.out / f"{model}-{name}-wall.png",
+        found.images[:SHOWN],
+        found.texts[:SHOWN],
+        found.verdicts[: SHOWN * k],
+        title=f"{model}: {name}",
+        note=f"{found.how} · judged at {found.size} px. These are {order}.",
+        heads=found.heads,
+    )
+    print(path, flush=True)
+
+
 def _save(
     request: Request,
     tools: Tools,
     name: str,
     rows: list[dict],
-    function: Callable,
+    about: str,
     claim: str,
     prompts: list[Prompt],
     began: float,
+    settings: dict | None = None,
 ) -> None:
     """One result, with all that measuring it again takes."""
     listed = json.dumps([p.to_dict() for p in prompts], sort_keys=True)
     asked = {"n": len(prompts), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
     only = "" if request.own else f" --only {claim}"
+    how = request.how
     path = save_result(
         name,
         rows,
-        about=" ".join(function.__doc__.split("\n\n")[0].split()),
+        about=about,
         command=f"python -m mmlearn evaluate {request.generator.name}{only}"
         f"{request.words}",
         seconds=time.perf_counter() - began,
-        seeds=request.how.seeds(len(prompts) * request.how.samples),
+        seeds=how.seeds(len(prompts) * (1 if settings else how.samples)),
         checkpoints=tools.checkpoints,
         as_of=request.as_of,
         folder=request.out,
-        facts={"prompts": asked, "settings": asdict(request.how)},
+        facts={"prompts": asked, "settings": settings or asdict(how)},
     )
     print(f"{path}: {len(rows)} rows", flush=True)

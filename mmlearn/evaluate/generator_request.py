@@ -5,7 +5,7 @@ request = read(args)      # of `python -m mmlearn evaluate text-to-image …`
 
 import argparse
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from mmlearn import weights
@@ -18,25 +18,35 @@ from mmlearn.paths import data_path
 
 CLAIMS = ("bench", "guidance", "steps")
 OPTIONS = ("prompts", "samples", "guidance", "steps", "sampler", "seed", "judge")
-VARIED = {"guidance": ("guidance",), "steps": ("steps", "sampler")}
+SET = {  # what a claim sets itself
+    "guidance": ("guidance",),
+    "steps": ("steps", "sampler"),
+    "clip-guidance": ("guidance", "steps", "sampler"),
+}
 
 
 @dataclass(frozen=True)
 class Plan:
     """How much is measured. prompts: None for all; training: scenes to be near to;
-    swept: prompts of which guidance, and then samplers and steps, are varied."""
+    swept: prompts of which guidance, and then samplers and steps, are varied; each: how
+    many pictures of each with these samplers and steps, ``samples`` if None.
+    own: prompts, pairs or holes of each claim that a model has alone; led: steps of
+    those that are led by CLIP."""
 
     prompts: int | None = None
     samples: int = 4
     training: int = 4_000
     swept: int = 24
+    each: int | None = None
+    own: int = 48
+    led: int = 50
     scales: tuple[float, ...] = sweeps.SCALES
     samplers: tuple[str, ...] = sweeps.SAMPLERS
     steps: tuple[int, ...] = sweeps.STEPS
 
 
 PLANS = {
-    "smoke": Plan(6, 1, 60, 3, (1, 4), ("ddim", "dpmpp_2m"), (2, 4)),
+    "smoke": Plan(6, 1, 60, 3, 1, 3, 2, (1, 4), ("ddim", "dpmpp_2m"), (2, 4)),
     "laptop": Plan(),
     "gpu": Plan(),
 }
@@ -84,7 +94,9 @@ def read(args: argparse.Namespace) -> Request:
             f"a model is measured at one of the sizes {', '.join(PLANS)}, "
             f"not {args.size!r}"
         )
-    plan, claims = PLANS[args.size], _claims(args)
+    plan, claims = PLANS[args.size], _claims(args, generator)
+    if args.size != "smoke":
+        plan = replace(plan, **generator.plan)
     how = _settings(args, generator, plan)
     prompts = load_prompts(args.prompts) if args.prompts else generator.prompts()
     prompts = [with_split(prompt) for prompt in prompts]
@@ -107,24 +119,25 @@ def read(args: argparse.Namespace) -> Request:
     )
 
 
-def _claims(args: argparse.Namespace) -> list[str]:
-    claims = list(args.only or (["bench"] if args.prompts else CLAIMS))
-    if unknown := [name for name in claims if name not in CLAIMS]:
+def _claims(args: argparse.Namespace, generator: Generator) -> list[str]:
+    known = (*CLAIMS, *generator.claims)
+    claims = list(args.only or (["bench"] if args.prompts else known))
+    if unknown := [name for name in claims if name not in known]:
         raise ValueError(
-            f"{args.model} has no claim {unknown[0]!r}; it has {', '.join(CLAIMS)}"
+            f"{args.model} has no claim {unknown[0]!r}; it has {', '.join(known)}"
         )
     if args.prompts and claims != ["bench"]:
         raise ValueError(
-            "--prompts go with the bench: guidance and steps are varied on our own, "
-            "so leave --prompts out, or ask for --only bench"
+            "--prompts go with the bench: all else is measured on our own, so leave "
+            "--prompts out, or ask for --only bench"
         )
     if args.seeds is not None:
         raise ValueError("--seeds is for what is trained anew; a model draws by --seed")
-    for claim, names in VARIED.items():
+    for claim, names in SET.items():
         given = [name for name in names if getattr(args, name) is not None]
         if claims == [claim] and given:
             raise ValueError(
-                f"the claim {claim!r} varies the {given[0]} itself: "
+                f"the claim {claim!r} sets the {given[0]} itself: "
                 f"leave --{given[0]} out"
             )
     return claims

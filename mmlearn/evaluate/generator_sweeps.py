@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmlearn.evaluate.control_rows import Features
 from mmlearn.evaluate.generator_bench import Card, Judges, Settings, asked, each, judged
 from mmlearn.evaluate.generators import Draws
 from mmlearn.evaluate.intervals import bootstrap
 from mmlearn.evaluate.judged import WHOLE, Verdict, table
+from mmlearn.evaluate.nearest import Features
 from mmlearn.evaluate.prompts import Prompt
 
 SCALES = (0, 1, 2, 4, 8)

@@ -44,7 +44,7 @@ def as_lines(
     columns += ["abstained", *more]
     lines, last = [], None
     for row in rows:
-        own = [str(row[name]) for name in names]
+        own = [MISSING if row[name] is None else str(row[name]) for name in names]
         if len(names) > 1 and own[0] == last:
             own[0] = ""
         elif len(names) > 1:

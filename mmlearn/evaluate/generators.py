@@ -7,8 +7,8 @@ A model of the book is whatever draws pictures from sentences in one way (`Draws
 is loaded when it is asked for, not before.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Protocol
@@ -55,6 +55,9 @@ class Generator:
     training: (n, seed, size) to the first n scenes that training from this seed saw,
     drawn at ``size`` pixels. steps, guidance, sampler: what it is asked with unless
     one says otherwise.
+    claims: what it alone is measured for, name to module (`generator_claims`). aims:
+    (prompts, verdicts, card) to a table of what was hoped of it and what came of it.
+    plan: how much of it is measured, where that differs from `generator_request.Plan`.
     """
 
     name: str
@@ -64,6 +67,9 @@ class Generator:
     steps: int = 20
     guidance: float = 2.0
     sampler: str = "dpmpp_2m"
+    claims: Mapping[str, str] = field(default_factory=dict)
+    aims: Callable[..., list[dict]] | None = None
+    plan: Mapping[str, object] = field(default_factory=dict)
 
 
 def shape_prompts(grammar: Grammar, seed: int = SEED) -> list[Prompt]:
@@ -154,11 +160,57 @@ def _text_to_image_training(n: int, seed: int, size: int) -> world.Batch:
     return world.scenes(n, seed, size, grammar=GRAMMAR)
 
 
+def _load_glide(directory: Path) -> Draws:
+    from mmlearn.glide import GLIDE
+
+    return GLIDE.from_pretrained(directory)
+
+
+def _glide_prompts() -> list[Prompt]:
+    from mmlearn.evaluate.scene_prompts import scene_prompts
+    from mmlearn.glide.grammar import GRAMMAR
+
+    return scene_prompts(GRAMMAR)
+
+
+def _glide_training(n: int, seed: int, size: int) -> world.Batch:
+    from mmlearn.glide.grammar import GRAMMAR
+    from mmlearn.train.recipes.glide import FIRST, RECIPES
+
+    part = RECIPES["laptop"]["base"]
+    easy = int(FIRST * part.steps) * part.batch  # these showed one thing on white
+    return world.scenes(n, seed, size, start=easy, grammar=GRAMMAR)
+
+
+def _glide_aims(*asked) -> list[dict]:
+    """What was hoped of GLIDE before it was trained, and what came of it."""
+    from mmlearn.evaluate.glide_aims import aims
+
+    return aims(*asked)
+
+
+GLIDE_CLAIMS = {
+    "relations": "mmlearn.evaluate.glide_relations",
+    "inpainting": "mmlearn.evaluate.glide_inpainting",
+    "break": "mmlearn.evaluate.glide_breaks",
+    "clip-guidance": "mmlearn.evaluate.glide_guidance",
+}
 GENERATORS = {
     "text-to-image": Generator(
         "text-to-image",
         _load_text_to_image,
         _text_to_image_prompts,
         _text_to_image_training,
+    ),
+    "glide": Generator(
+        "glide",
+        _load_glide,
+        _glide_prompts,
+        _glide_training,
+        guidance=3.0,
+        sampler="ddim",
+        claims=GLIDE_CLAIMS,
+        aims=_glide_aims,
+        plan={"samples": 2, "each": 1, "scales": (0, 1, 2, 3, 6)},
     ),
 }

@@ -1,17 +1,13 @@
-"""What GLIDE refuses, in one sentence each: numbers, pictures, prompts, masks."""
+"""What GLIDE refuses, in one sentence each: numbers, pictures, masks."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
 
+from mmlearn.diffusion.checks import check_choice
+from mmlearn.diffusion.predictions import PREDICTIONS
 from mmlearn.nn.unet_checks import check_halving
-
-
-def check_choice(what: str, value: str, choices: Collection[str]) -> None:
-    """ValueError unless value is one of the choices, which it names."""
-    if value not in choices:
-        raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}.")
 
 
 def check_stage(c) -> None:
@@ -19,6 +15,7 @@ def check_stage(c) -> None:
     for name in ("vocab", "context", "text_width", "text_layers", "text_heads"):
         if getattr(c, name) < 1:
             raise ValueError(f"{name} should be at least 1, not {getattr(c, name)}.")
+    check_choice("predicts", c.predicts, PREDICTIONS)
     if c.patch < 1 or c.image_size % c.patch:
         raise ValueError(
             f"pictures of {c.image_size} px cannot be cut into patches of {c.patch}."
@@ -94,35 +91,6 @@ def check_pictures(c, x: Tensor, low_res: Tensor | None, known: Tensor | None) -
         raise ValueError(
             f"known should be what known_part(images, mask) returns, "
             f"{(len(x), 4, *x.shape[2:])}, not {tuple(known.shape)}."
-        )
-
-
-def check_prompts(
-    prompts: Sequence[str], negative: str | Sequence[str] | None
-) -> tuple[list[str], list[str]]:
-    """Prompts, and as many negative ones, "" where none is given.
-
-    ValueError for what is no list of strings, and for lists unlike in length.
-    """
-    check_texts("prompts", prompts)
-    if negative is None or isinstance(negative, str):
-        negative = [negative or ""] * len(prompts)
-    check_texts("negative prompts", negative)
-    if len(negative) != len(prompts):
-        raise ValueError(
-            f"{len(prompts)} prompts need as many negative ones, or one for all, not "
-            f"{len(negative)}."
-        )
-    return list(prompts), list(negative)
-
-
-def check_texts(what: str, texts: Sequence[str]) -> None:
-    """ValueError unless texts are a list of strings, of one at least."""
-    listed = isinstance(texts, list | tuple) and len(texts) > 0
-    if not listed or not all(isinstance(text, str) for text in texts):
-        raise ValueError(
-            f'{what} should be a list of strings, such as ["a red star"], not '
-            f"{texts!r}; an empty string asks for nothing in particular."
         )
 
 

@@ -140,12 +140,12 @@ class NoisedCLIP(nn.Module):
                 f"{directory} is a saved model, but no noised CLIP: its config.json "
                 "should have a CLIP's fields and T"
             ) from None
-        with torch.device("meta"):
-            tokenizer = Tokenizer(merges, config.context) if merges else None
-            model = cls(CLIP(config, tokenizer), T)
-        state = weights.load_state(directory, expect=model.state_dict())
-        model.load_state_dict(state, assign=True)
-        return model.to(device).eval()
+        tokenizer = Tokenizer(merges, config.context) if merges else None
+        state = weights.load_state(directory)
+        model = weights.filled(
+            lambda: cls(CLIP(config, tokenizer), T), state, directory
+        )
+        return model.to(device)
 
     def save_pretrained(
         self, directory: str | Path, card: dict | None = None, **options

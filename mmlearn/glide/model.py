@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlearn import weights
-from mmlearn.diffusion.checks import check_count
+from mmlearn.diffusion.checks import check_choice, check_count
 from mmlearn.glide import checks as check
 from mmlearn.glide.clip_guidance import ClipGuided, NoisedCLIP
 from mmlearn.glide.inpainting import known_part, shrunk, widened
@@ -23,6 +23,7 @@ from mmlearn.glide.text import tokenize, unknown_words
 from mmlearn.paths import data_path
 from mmlearn.progress import sampling
 from mmlearn.text.bpe import Tokenizer
+from mmlearn.text.prompts import check_prompts
 
 
 class GLIDE(nn.Module):
@@ -106,7 +107,7 @@ class GLIDE(nn.Module):
                 "CLIP guidance moves the mean of a step of DDPM: sampler should be "
                 f'"ddpm", not {sampler!r}.'
             )
-        prompts, negative = check.check_prompts(prompts, negative)
+        prompts, negative = check_prompts(prompts, negative)
         plan = self._plan(
             Sampling(steps, guidance, sampler, callback=callback), stages, upsample
         )
@@ -140,7 +141,7 @@ class GLIDE(nn.Module):
                 "this GLIDE was not trained to fill holes: for_inpainting() makes one "
                 "that can be."
             )
-        prompts, negative = check.check_prompts(prompts, negative)
+        prompts, negative = check_prompts(prompts, negative)
         check.check_given(images, len(prompts), self.image_size)
         mask = check.check_mask(mask, len(prompts), self.image_size)
         plan = self._plan(
@@ -250,7 +251,7 @@ class GLIDE(nn.Module):
 
         On device "meta" it has shapes and no weights. `paper` has no vocabulary.
         """
-        check.check_choice("size", size, SIZES)
+        check_choice("size", size, SIZES)
         tokenizer = None
         if size != "paper":
             tokenizer = Tokenizer.load(data_path("text", "world_bpe.txt"))
@@ -279,13 +280,11 @@ class GLIDE(nn.Module):
         """
         configs, state, merges, words = read_glide(source, upsampler)
         tokenizer = Tokenizer(merges) if merges else None
-        with torch.device("meta"):
-            model = cls(*map(TextUNet, configs), tokenizer=tokenizer, words=words)
-        expect = model.state_dict()
-        weights.check_fit(state, expect, str(source))
-        state = {name: x.to(expect[name].dtype) for name, x in state.items()}
-        model.load_state_dict(state, assign=True)
-        return model.to(device, memory_format=torch.channels_last).eval()
+        options = {"tokenizer": tokenizer, "words": words}
+        model = weights.filled(
+            lambda: cls(*map(TextUNet, configs), **options), state, source
+        )
+        return model.to(device, memory_format=torch.channels_last)
 
     def save_pretrained(
         self,

@@ -1,9 +1,10 @@
 """Models on the disk: saved whole or not at all, loaded safely or not at all.
 
     weights.save("runs/mine", model.state_dict(), config, card, half=True)
-    directory = weights.find("laptop", "clip")          # a shipped size, or a directory
-    config = weights.load_config(directory)
-    state = weights.load_state(directory, expect=model.state_dict())
+    directory = weights.find("laptop", "judge")         # a shipped size, or a directory
+    config = weights.config_of(DetectorConfig, directory, "detector")
+    state = weights.load_state(directory)
+    model = weights.filled(lambda: Detector(config), state, directory)
 
 Bad input raises WeightsError with one sentence: what is wrong, and what would be right.
 """
@@ -18,10 +19,13 @@ from mmlearn.weights.directory import (
 )
 from mmlearn.weights.errors import WeightsError
 from mmlearn.weights.files import load_plain_torch, load_safetensors, sha256
+from mmlearn.weights.network import config_of, filled
 
 __all__ = [
     "WeightsError",
     "check_fit",
+    "config_of",
+    "filled",
     "find",
     "load_card",
     "load_config",

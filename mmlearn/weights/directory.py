@@ -104,14 +104,11 @@ def load_card(directory: str | Path) -> dict:
     return _read_json(Path(directory), CARD)
 
 
-def load_state(
-    directory: str | Path, expect: Mapping[str, Tensor] | None = None
-) -> dict[str, Tensor]:
+def load_state(directory: str | Path) -> dict[str, Tensor]:
     """A saved model's tensors by name, on the CPU, proven to be those of its card.
 
-    ``expect`` is the ``state_dict()`` of the network to fill (it may be on the meta
-    device): names and shapes are compared, and values come in its precision.
-    Raises WeightsError for anything missing, damaged, exchanged or unfitting.
+    They come as they were stored; `filled` puts them into a network.
+    Raises WeightsError for anything missing, damaged or exchanged.
     """
     directory = Path(directory)
     card, path = load_card(directory), directory / WEIGHTS
@@ -121,11 +118,7 @@ def load_state(
             f"{path} is not the file its card describes (SHA-256 {found[:12]}… instead "
             f"of {str(card.get('sha256'))[:12]}…): copy the whole directory again"
         )
-    state = load_safetensors(path)
-    if expect is None:
-        return state
-    check_fit(state, expect, str(path))
-    return {name: t.to(expect[name].dtype) for name, t in state.items()}
+    return load_safetensors(path)
 
 
 def check_fit(
