@@ -210,7 +210,8 @@ def _own(name: str, request: Request, tools: Tools) -> None:
     print(as_lines(found.rows, found.names, found.more, f"{model}: {found.about}"))
     print(flush=True)
     tools = replace(tools, checkpoints=tools.checkpoints | found.checkpoints)
-    path, facts = f"{model}-{name}", {"settings": found.settings}
+    path = f"{model}-{name}"
+    facts = {"settings": found.settings, "pictures": len(found.images)}
     asked = (found.about, name, found.prompts, began)
     _save(request, tools, path, found.rows, *asked, **facts)
     order = "the first that were asked, in their order: none was picked by its score"
@@ -237,8 +238,12 @@ def _save(
     prompts: list[Prompt],
     began: float,
     settings: dict | None = None,
+    pictures: int | None = None,
 ) -> None:
-    """One result, with all that measuring it again takes."""
+    """One result, with all that measuring it again takes.
+
+    settings, pictures: how, and how many at once; the request's own where None.
+    """
     listed = json.dumps([p.to_dict() for p in prompts], sort_keys=True)
     asked = {"n": len(prompts), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
     only = "" if request.own else f" --only {claim}"
@@ -250,7 +255,7 @@ def _save(
         command=f"python -m mmlearn evaluate {request.generator.name}{only}"
         f"{request.words}",
         seconds=time.perf_counter() - began,
-        seeds=how.seeds(len(prompts) * (1 if settings else how.samples)),
+        seeds=how.seeds(pictures or len(prompts) * how.samples),
         checkpoints=tools.checkpoints,
         as_of=request.as_of,
         folder=request.out,
