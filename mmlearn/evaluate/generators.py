@@ -194,6 +194,7 @@ GLIDE_CLAIMS = {
     "inpainting": "mmlearn.evaluate.glide_inpainting",
     "break": "mmlearn.evaluate.glide_breaks",
     "clip-guidance": "mmlearn.evaluate.glide_guidance",
+    "stages": "mmlearn.evaluate.glide_stages",
 }
 GENERATORS = {
     "text-to-image": Generator(
