@@ -240,3 +240,35 @@ def test_the_bound_counts_t_thousandths():
     assert torch.allclose(terms["mse"], squares, rtol=1e-12)
     loss, means = objective(network, images, seeded(5))
     assert torch.equal(loss, means["mse"] + means["vlb"])
+
+
+def test_an_error_weighted_as_v_is_vs_error_up_to_its_limit():
+    schedule = Schedule.cosine()
+    x0, wrong = normal(4, 3, 4, 4).float(), 0.1 * normal(4, 3, 4, 4, seed=1).float()
+    t = torch.tensor([50, 400, 700, 990])
+
+    def x0_error(as_v):
+        objective = Objective(schedule, "x0", as_v=as_v)
+        return objective.terms(lambda x, t: x0 + wrong, x0, t, seeded())["mse"]
+
+    def as_if_v(x_t, t):
+        return convert(x0 + wrong, "x0", "v", x_t, *schedule.level(t, x_t))
+
+    v = Objective(schedule, "v").terms(as_if_v, x0, t, seeded())["mse"]
+    assert torch.allclose(x0_error(True)[1:], v[1:], rtol=1e-4)
+    assert torch.allclose(x0_error(True)[0], 5 * x0_error(False)[0])  # v's is larger
+    assert v[0] > 6 * x0_error(False)[0]
+    with pytest.raises(ValueError, match="as_v weights the error of a predicted x0"):
+        Objective(schedule, "eps", as_v=True)
+
+
+def test_the_bound_can_be_given_less_weight():
+    x0, t = normal(2, 3, 4, 4).clamp(-1, 1), torch.tensor([10, 600])
+
+    def terms(**options):
+        objective = Objective(Schedule.cosine(), "x0", True, **options)
+        return objective.terms(lambda x, t: x.repeat(1, 2, 1, 1), x0, t, seeded())
+
+    usual, little = terms(), terms(vlb_weight=1e-5)
+    assert torch.allclose(little["vlb"], usual["vlb"] / 100)
+    assert torch.equal(little["mse"], usual["mse"])
