@@ -3,7 +3,7 @@
     python -m mmlearn train glide-lesson --size laptop
 
 The base alone, at the size that is shipped, on a small part of the world: six nouns by
-three artists and four shapes in four colours, each alone on one of three backgrounds.
+one artist and four shapes in four colours, each alone on one of three backgrounds.
 """
 
 from collections.abc import Callable
@@ -25,6 +25,7 @@ GRAMMAR = world.Grammar(
     shapes=("circle", "square", "star", "heart"),
     colours=("red", "yellow", "green", "blue"),
     backgrounds=("white", "grey", "light blue"),
+    artists=("noto",),
     kinds=("single",),
     tinted=0.0,
     name_style=0.0,
