@@ -174,12 +174,11 @@ def _glide_prompts() -> list[Prompt]:
 
 
 def _glide_training(n: int, seed: int, size: int) -> world.Batch:
-    from mmlearn.glide.grammar import GRAMMAR
-    from mmlearn.train.recipes.glide import FIRST, RECIPES
+    from mmlearn.train.recipes.glide import FIRST, RECIPES, TAUGHT
 
     part = RECIPES["laptop"]["base"]
     easy = int(FIRST * part.steps) * part.batch  # these showed one thing on white
-    return world.scenes(n, seed, size, start=easy, grammar=GRAMMAR)
+    return world.scenes(n, seed, size, start=easy, grammar=TAUGHT)
 
 
 def _glide_aims(*asked) -> list[dict]:
