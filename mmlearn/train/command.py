@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", help="cpu, cuda, …; default: the GPU if there is one"
     )
     parser.add_argument(
+        "--compile", action="store_true", help="torch.compile: pays in long runs only"
+    )
+    parser.add_argument(
         "--restart", action="store_true", help="do not go on with a run found in OUT"
     )
 
@@ -56,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
             out=out,
             device=str(distributed.pick_device(args.device)),
             resume=not args.restart,
+            **({"compile": True} if args.compile else {}),
         )
     except (ResumeError, TrainingStopped, WeightsError) as error:
         return _fail(str(error), 1)

@@ -57,6 +57,7 @@ def fit(
     plot: bool = False,
     progress: bool = True,
     device: str | torch.device | None = None,
+    compile: bool = False,
 ) -> History:
     """Train ``model`` in place for ``steps`` steps and return what happened.
 
@@ -80,7 +81,8 @@ def fit(
         be held equal across a resume.
     after_step(model) runs after each update, without gradients (a clamp).
     device is where to train; None is where the model lies (under torchrun: this
-        process's GPU if there is one).
+        process's GPU if there is one). compile: by torch.compile, which takes a minute
+        or two and on a CPU needs a C++ compiler; for runs of an hour.
 
     Raises TrainingStopped when the loss or the gradient is not finite, ResumeError
     for a state of another run, and KeyboardInterrupt, after saving, when interrupted.
@@ -111,6 +113,8 @@ def fit(
     if start == 0:
         state.save(0)  # a folder that cannot be written is noticed now
     log.begin()
+    if compile:
+        model.compile()  # in place: names, saved states and the average stay the same
 
     bar = Progress(log, start, progress and main, plot and main)
     with bar, polite_interrupt() as interrupt:
@@ -159,6 +163,7 @@ def fit(
                 raise KeyboardInterrupt(_how_to_go_on(step + 1, steps, state))
 
     model.eval()
+    model._compiled_call_impl = None  # the trained model is a plain one again
     return History(model, average.model, log.rows, steps, log.seconds, out)
 
 
