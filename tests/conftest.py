@@ -22,14 +22,14 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture
 def pictures(monkeypatch):
     """What `show` puts on the page, as a list of (image, alt, extra)."""
-    from mmlearn.show import charts, figures, pictures, widgets
+    from mmlearn.show import charts, figures, mask_painter, pictures, widgets
 
     shown = []
 
     def record(image, alt, extra=None):
         shown.append((image, alt, extra))
 
-    for module in (charts, figures, pictures, widgets):
+    for module in (charts, figures, mask_painter, pictures, widgets):
         if hasattr(module, "display_png"):
             monkeypatch.setattr(module, "display_png", record)
     return shown

@@ -11,6 +11,7 @@ from mmlearn.show.diagram_clip import clip_figure
 from mmlearn.show.diagram_glide import glide_figure
 from mmlearn.show.diagram_unet import unet_diagram
 from mmlearn.show.figures import COLOURS, INK, PAPER, axes, figure, to_image
+from mmlearn.show.mask_painter import Painter, painter
 from mmlearn.show.pictures import grid, images
 from mmlearn.show.tables import table
 from mmlearn.show.widgets import widget
@@ -19,6 +20,7 @@ __all__ = [
     "COLOURS",
     "INK",
     "PAPER",
+    "Painter",
     "axes",
     "bars",
     "book_map",
@@ -30,6 +32,7 @@ __all__ = [
     "images",
     "lines",
     "matrix",
+    "painter",
     "table",
     "to_image",
     "unet_diagram",

@@ -187,11 +187,15 @@ def show_live(draw, alt, start: dict, made: dict) -> None:
         if slow and hasattr(one, "continuous_update"):
             one.continuous_update = False
         one.observe(redraw, names="value")
-    box = w.VBox([*made.values(), said, view])
+    show_box(w.VBox([*made.values(), said, view]), first, alt_text(alt, start))
+
+
+def show_box(box, first: Image.Image, alt: str) -> None:
+    """Show an ipywidget; where there is no kernel, its first picture as a PNG."""
     bundle = box._repr_mimebundle_()
     bundle = bundle[0] if isinstance(bundle, tuple) else bundle
     mime = "application/vnd.jupyter.widget-view+json"
-    display_png(first, alt_text(alt, start), {mime: bundle[mime]})
+    display_png(first, alt, {mime: bundle[mime]})
 
 
 def picture_tag(image: Image.Image, alt: str) -> str:
