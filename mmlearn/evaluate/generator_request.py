@@ -69,12 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. own: the name of a reader's file of prompts, without its
-    ending; None for ours. source: the model's directory. judge: its size or directory.
-    words: the command line's options. as_of: the commit before anything is written."""
+    """What was asked for. size: one of `PLANS`. own: the name of a reader's file of
+    prompts, without its ending; None for ours. source: the model's directory. judge:
+    its size or directory. words: the command line's options. as_of: the commit before
+    anything is written."""
 
     generator: Generator
     claims: list[str]
+    size: str
     plan: Plan
     how: Settings
     prompts: list[Prompt]
@@ -107,6 +109,7 @@ def read(args: argparse.Namespace) -> Request:
     return Request(
         generator=generator,
         claims=claims,
+        size=args.size,
         plan=plan,
         how=how,
         prompts=prompts,
