@@ -26,7 +26,8 @@ class Claim:
     images (n, ways, 3, h, w) and verdicts, n · ways: for the wall; texts: what stands
     below each block; heads: above each picture. how: settings in words.
     settings: the same as numbers. size: at which pictures were judged, in pixels.
-    checkpoints: those used beside the model, the judge and CLIP.
+    checkpoints: those used beside the model, the judge and CLIP. asks_model: whether
+    the model was asked at all; a claim may train what it compares.
     """
 
     about: str
@@ -42,6 +43,7 @@ class Claim:
     size: int
     more: tuple[str, ...] = ()
     checkpoints: dict[str, Path] = field(default_factory=dict)
+    asks_model: bool = True
 
 
 def first_sentence(function: Callable) -> str:

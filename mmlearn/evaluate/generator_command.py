@@ -209,7 +209,10 @@ def _own(name: str, request: Request, tools: Tools) -> None:
     print(tools.card_at(found.size)[1], "", sep="\n")
     print(as_lines(found.rows, found.names, found.more, f"{model}: {found.about}"))
     print(flush=True)
-    tools = replace(tools, checkpoints=tools.checkpoints | found.checkpoints)
+    used = tools.checkpoints | found.checkpoints
+    if not found.asks_model:
+        used = {name: at for name, at in used.items() if at != request.source}
+    tools = replace(tools, checkpoints=used)
     path = f"{model}-{name}"
     facts = {"settings": found.settings, "pictures": len(found.images)}
     asked = (found.about, name, found.prompts, began)

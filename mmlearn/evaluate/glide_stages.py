@@ -116,6 +116,7 @@ def stages(
         verdicts.append(found)
     plans = {part: asdict(plan) for part, plan in rivals.plans.items()}
     return Claim(
+        asks_model=False,
         about=first_sentence(stages),
         names=("pictures",),
         more=("existence", COLOUR, *rivals.costs(())),
