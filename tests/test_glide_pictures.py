@@ -7,6 +7,7 @@ from tiny_glide import FAST, PROMPTS, tiny
 
 from mmlearn.diffusion import fast27
 from mmlearn.glide import TextUNet, as_8_bit, generator_of
+from mmlearn.glide.sampling import bounded
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +27,14 @@ def test_pictures_depend_on_prompt_seed_and_place_alone():
     pictures = glide.generate(PROMPTS, **FAST)
     assert pictures.shape == (3, 3, 32, 32) and pictures.abs().max() <= 1
     assert torch.equal(glide.generate(PROMPTS, **FAST), pictures)
+    # A small pixel may round to the next grey value: no more than that, and seldom.
+    near = {"atol": 1 / 127, "rtol": 0}
     others = glide.generate(["a fox", PROMPTS[1]], **FAST)
-    assert (others[1] - pictures[1]).abs().max() < 2e-3
+    torch.testing.assert_close(others[1], pictures[1], **near)
     assert (others[0] - pictures[0]).abs().max() > 1e-2
     one_by_one = glide.generate(PROMPTS, batch=1, **FAST)
-    assert (one_by_one - pictures).abs().max() < 2e-3
+    torch.testing.assert_close(one_by_one, pictures, **near)
+    assert (one_by_one - pictures).abs().mean() < 1e-3
     assert (glide.generate(PROMPTS, seed=1, **FAST) - pictures).abs().max() > 1e-2
     same = glide.generate(["a red star"] * 2, **FAST)
     assert (same[0] - same[1]).abs().max() > 1e-2
@@ -143,3 +147,27 @@ def test_every_sampler_draws(glide):
         options = {"sampler": sampler, "steps": 3, "progress": False}
         stages = {"upsampler": {"sampler": sampler, "steps": 2, "guidance": 2.0}}
         assert glide.generate(["a fox"], stages=stages, **options).isfinite().all()
+
+
+def test_a_variance_beyond_its_bounds_is_brought_back_and_the_picture_is_not():
+    told = torch.linspace(-9, 9, 6 * 16).view(1, 6, 4, 4)
+    found = bounded(told)
+    assert torch.equal(found[:, :3], told[:, :3])
+    assert torch.equal(found[:, 3:], told[:, 3:].clamp(-1, 1))
+
+
+def test_few_steps_with_noise_do_not_explode(glide, monkeypatch):
+    # What a network says of its variance was right for a thousand steps.
+    look = TextUNet.guess
+
+    def far_beyond(stage, *given):
+        picture, _ = look(stage, *given).split(3, dim=1)
+        return torch.cat([picture.clamp(-1, 1), torch.full_like(picture, 8)], dim=1)
+
+    monkeypatch.setattr(TextUNet, "guess", far_beyond)
+    seen = []
+    options = {"steps": 5, "sampler": "ddpm", "upsample": False, "progress": False}
+    glide.generate(
+        ["a red star"], **options, callback=lambda *step: seen.append(step[2])
+    )
+    assert max(x.std() for x in seen) < 5
