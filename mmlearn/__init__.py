@@ -25,12 +25,14 @@ _PARTS = (
     "diffusion",
     "clip",
     "glide",
+    "stable_diffusion",
     "text_to_image",
 )
 _MODELS = {
     "CLIP": "clip",
     "GLIDE": "glide",
     "NoisedCLIP": "glide",
+    "StableDiffusion": "stable_diffusion",
     "TextToImage": "text_to_image",
 }
 _FUNCTIONS = {"doctor": "diagnosis"}

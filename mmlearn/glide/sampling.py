@@ -86,7 +86,7 @@ def bounded(told: Tensor) -> Tensor:
     """What a stage says (n, 6, h, w), its variance no larger than β, no smaller than β̃.
 
     Over the 1,000 steps of training both are nearly equal, and a little beyond them may
-    be right. Over a few long steps they lie far apart, and what is beyond them explodes.
+    be right. Over a few long steps they lie far apart, and what is beyond explodes.
     """
     x, between = told.split(PICTURE, dim=1)
     return torch.cat([x, between.clamp(-1, 1)], dim=1)
