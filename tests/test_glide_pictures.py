@@ -170,4 +170,4 @@ def test_few_steps_with_noise_do_not_explode(glide, monkeypatch):
     glide.generate(
         ["a red star"], **options, callback=lambda *step: seen.append(step[2])
     )
-    assert max(x.std() for x in seen) < 5
+    assert max(x.std() for x in seen) < 1.5  # 4.8 if it were left alone
