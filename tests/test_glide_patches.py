@@ -128,3 +128,22 @@ def test_training_and_drawing_agree_on_what_is_predicted(predicts):
         drawn = draw(stage, tokens[:1], tokens[1:2], how, generators)
         right = answer == predicts
         assert (error["mse"] < 1e-6) == right == ((drawn - picture).abs().max() < 0.002)
+
+
+@torch.no_grad()
+def test_on_top_the_untrained_upsampler_enlarges_and_what_it_says_is_added():
+    config = dataclasses.replace(PATCHED_UP, on_top=True)
+    x, t, tokens, small = inputs(config)
+    bilinear = F.interpolate(small, x.shape[2:], mode="bilinear")
+    fresh = TextUNet(config)(x, t, tokens, small)  # its last layer is zero
+    assert torch.equal(fresh[:, :3], bilinear) and not fresh[:, 3:].any()
+    stage, plain = made(config), made(PATCHED_UP)  # of the same weights
+    told, said = stage(x, t, tokens, small), plain(x, t, tokens, small)
+    assert torch.equal(told[:, :3], bilinear + said[:, :3])
+    assert torch.equal(told[:, 3:], said[:, 3:]) and said[:, :3].any()
+
+
+@pytest.mark.parametrize("config", [PATCHED, dataclasses.replace(UPSAMPLER, patch=1)])
+def test_on_top_is_refused_where_there_is_nothing_to_add_to(config):
+    with pytest.raises(ValueError, match="upsampler that predicts x0"):
+        dataclasses.replace(config, on_top=True)

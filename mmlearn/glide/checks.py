@@ -20,6 +20,11 @@ def check_stage(c) -> None:
         raise ValueError(
             f"pictures of {c.image_size} px cannot be cut into patches of {c.patch}."
         )
+    if c.on_top and (c.predicts != "x0" or not c.upsamples):
+        raise ValueError(
+            "on_top adds to the small picture, enlarged: it is for an upsampler that "
+            "predicts x0."
+        )
     if c.text_width % c.text_heads:
         raise ValueError(
             f"text_width {c.text_width} cannot be cut into {c.text_heads} heads of the "

@@ -33,7 +33,8 @@ SIZES = {
         | {"attention_at": (8,), "head_width": 16, "groups": 8}
         | {"text_width": 32, "text_layers": 1, "text_heads": 1}
         | UPSAMPLER
-        | PATCHES,
+        | PATCHES
+        | {"on_top": True},
     },
     "laptop": {
         "base": WORLD
@@ -46,7 +47,8 @@ SIZES = {
         | {"attention_at": (8,), "head_width": 64, "groups": 8}
         | {"text_width": 64, "text_layers": 1, "text_heads": 1}
         | UPSAMPLER
-        | PATCHES,
+        | PATCHES
+        | {"on_top": True},
     },
     "gpu": {
         "base": WORLD

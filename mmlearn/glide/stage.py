@@ -38,7 +38,9 @@ class StageConfig:
     of 4 × 4 pixels, which become 48 channels of one place, and "x0", the picture
     itself, draw better sooner (Li & He 2025, arXiv 2511.13720); the resolutions are
     then those of the coarser grid.
-    upsamples: it is given a small picture. inpaints: it is given what is known.
+    upsamples: it is given a small picture. on_top: its x0 is that picture, enlarged,
+    plus what the network says, so that it need not learn to copy; not the paper's.
+    inpaints: it is given what is known.
     attention_at may be empty, and then only the last state reaches the U-Net.
     """
 
@@ -59,6 +61,7 @@ class StageConfig:
     patch: int = 1
     predicts: str = "eps"
     upsamples: bool = False
+    on_top: bool = False
     inpaints: bool = False
 
     def __post_init__(self):
@@ -147,7 +150,7 @@ class TextUNet(nn.Module):
             nothing = x.new_zeros(len(x), KNOWN, *x.shape[2:])
             pictures.append(nothing if known is None else known)
         if self.config.upsamples:
-            pictures.append(F.interpolate(low_res, x.shape[2:], mode="bilinear"))
+            pictures.append(enlarged(low_res, x))
         return F.pixel_unshuffle(torch.cat(pictures, dim=1), self.config.patch)
 
     def guess(
@@ -161,7 +164,11 @@ class TextUNet(nn.Module):
         """As `forward`, of captions that were read before."""
         seen = self.see(x, low_res, known)
         told = self.unet(seen, t, vector=said.vector, text_kv=said.text_kv)
-        return F.pixel_shuffle(told, self.config.patch)
+        told = F.pixel_shuffle(told, self.config.patch)
+        if not self.config.on_top:
+            return told
+        more, variance = told.split(PICTURE, dim=1)
+        return torch.cat([enlarged(low_res, x) + more, variance], dim=1)
 
     def forward(
         self,
@@ -177,6 +184,11 @@ class TextUNet(nn.Module):
         `known_part`, for one that inpaints; None where nothing is known.
         """
         return self.guess(x, t, self.read(tokens), low_res, known)
+
+
+def enlarged(low_res: Tensor, x: Tensor) -> Tensor:
+    """Small pictures (n, 3, any, any) at the size of x (n, 3, h, w), bilinearly."""
+    return F.interpolate(low_res, x.shape[2:], mode="bilinear")
 
 
 def as_8_bit(images: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ RECIPES = {
     },
     "laptop": {
         "base": Part(steps=15_000, batch=64, lr=1.5e-3),
-        "upsampler": Part(steps=9_000, batch=16, lr=1.5e-3),
+        "upsampler": Part(steps=6_000, batch=16, lr=1.5e-3),
         "inpainting": Part(steps=2_000, batch=16, lr=3e-4),
     },
     "gpu": {
