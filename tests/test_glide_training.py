@@ -148,6 +148,23 @@ def test_the_bases_first_twentieth_shows_one_thing_on_white(shown, monkeypatch):
     assert max(shows) < recipe.INPAINTING
 
 
+def test_the_bases_last_half_shows_more_scenes_of_two(shown, monkeypatch):
+    runs = []
+    monkeypatch.setattr(recipe, "run", lambda *words, **options: runs.append(words))
+
+    def share_of_two(indices) -> float:
+        kinds = [
+            record.kind for i in indices if batches(i) for record in shown[-1].records
+        ]
+        return sum(kind in ("pair", "relation") for kind in kinds) / len(kinds)
+
+    for name, late in (("base", 5 / 8), ("upsampler", 1 / 3)):
+        recipe.train_stage(name, "smoke", out=None, steps=100)
+        _, _, batches, _ = runs[-1]
+        assert share_of_two(range(10, 50)) == pytest.approx(1 / 3, abs=0.12)
+        assert share_of_two(range(50, 90)) == pytest.approx(late, abs=0.12)
+
+
 def test_both_stages_learn_to_fill_the_same_holes(monkeypatch):
     model, seen = GLIDE.from_size("smoke").for_inpainting(), {}
     images, low_res = noise(6, 3, 64, 64), noise(6, 3, 32, 32, seed=1)

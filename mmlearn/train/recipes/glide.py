@@ -63,6 +63,10 @@ TAUGHT = replace(GRAMMAR, kinds=("single",) * 3 + ("pair", "relation", "count"))
 # of a picture, and are learned first: where they are there from the start, the
 # transformer soon tells beaches from meadows, calls all nouns the same and stays at it.
 FIRST, FIRST_WORDS = 0.05, {"kinds": ("single",), "backgrounds": ("white",)}
+# Over its last half, when things can be told apart, more scenes show two of them: whose
+# colour is whose, and who stands where, is learned last.
+LAST = 0.5
+LAST_KINDS = ("single",) * 2 + ("pair",) * 2 + ("relation",) * 3 + ("count",)
 # It also learns at a tenth of the pace, so that the U-Net can get used to what it says.
 SLOWER = 0.1
 
@@ -72,7 +76,7 @@ class Scenes:
     """Batches of scenes as a stage is taught them; they are functions of a number.
 
     start: the first scene. split: of `TAUGHT`. easy: how many batches come first that
-    show one thing on white.
+    show one thing on white. last: the first batch of `LAST_KINDS`, None for none.
     """
 
     model: GLIDE
@@ -80,6 +84,7 @@ class Scenes:
     start: int = 0
     split: str = "train"
     easy: int = 0
+    last: int | None = None
 
     def __call__(self, name: str, n: int, index: int) -> tuple[Tensor, ...]:
         """Pictures and tokens, for a base; for an upsampler small pictures also."""
@@ -87,6 +92,8 @@ class Scenes:
         if name == "upsampler":
             sizes = [self.model.upsampler.config.image_size, *sizes]
         words = {"split": self.split} | (FIRST_WORDS if index < self.easy else {})
+        if self.last is not None and index >= self.last:
+            words["kinds"] = LAST_KINDS
         grammar = replace(TAUGHT, **words)
         options = {"start": self.start + index * n, "grammar": grammar}
         scenes = world.scenes(n, self.seed, sizes[0], **options)
@@ -155,7 +162,8 @@ def train_stage(name: str, size: str, *, seed: int = 0, out: Path, **options):
     """Train the base or the upsampler, into ``out``; returns its history."""
     model, part = untrained(size, seed), recipe_of("GLIDE", size, RECIPES)[name]
     steps = options.get("steps") or part.steps
-    scenes = Scenes(model, seed, easy=int(FIRST * steps) if name == "base" else 0)
+    order = {"easy": int(FIRST * steps), "last": int(LAST * steps)}
+    scenes = Scenes(model, seed, **(order if name == "base" else {}))
     return run(
         getattr(model, name),
         stage_loss,
