@@ -18,6 +18,7 @@ from tiny_stable_diffusion import (
 )
 
 import mmlearn as mm
+from mmlearn.nn.latent_blocks import PlainResBlock
 from mmlearn.nn.latent_unet import LatentUNet
 from mmlearn.nn.spatial_transformer import CrossAttention
 from mmlearn.stable_diffusion import (
@@ -103,9 +104,15 @@ def test_seed_decides_the_weights_and_the_global_generator_stays():
 
 
 def test_untrained_the_unet_says_nothing():
-    unet = StableDiffusion.from_size("smoke").unet
+    model = StableDiffusion.from_size("smoke")
+    unet, vae = model.unet, model.vae
     x, text = noise(2, 4, 16, 16), noise(2, 5, 64)
     assert not unet(x, torch.tensor([3, 900]), text).any()
+    # Every block of the U-Net starts as its shortcut, and none of the autoencoder.
+    blocks = [m for m in unet.modules() if isinstance(m, PlainResBlock)]
+    assert len(blocks) == 8 and not any(block.conv2.weight.any() for block in blocks)
+    others = [m for m in vae.modules() if isinstance(m, PlainResBlock)]
+    assert len(others) == 13 and all(block.conv2.weight.any() for block in others)
     for layer in unet.transformers:
         x = noise(1, len(layer.norm.weight), 4, 4)
         assert torch.equal(layer(x, None, unet.read(text[:1])), x)
@@ -324,6 +331,38 @@ def test_a_vocabulary_that_does_not_fit_is_refused():
         StableDiffusion(dataclasses.replace(CONFIG, text=text), world_words())
     with pytest.raises(ValueError, match="has no vocabulary: set `tokenizer`"):
         StableDiffusion(CONFIG).generate(["a fox"])
+
+
+# --- attention, precision
+
+
+@torch.no_grad()
+def test_the_weights_that_are_shown_are_those_that_attention_uses():
+    for layer, source in (
+        (CrossAttention(32, 4, 24), noise(2, 7, 24)),
+        (CrossAttention(32, 4), None),
+    ):
+        x = noise(2, 9, 32, seed=1)
+        kv = None if source is None else layer.read(source)
+        weights = layer.weights(x, kv)
+        assert weights.shape == (2, 4, 9, 9 if source is None else 7)
+        assert (weights.sum(dim=3) - 1).abs().max() < 1e-5
+        _, v = layer.read(x if source is None else source)
+        y = torch.einsum("nhts,nshd->nthd", weights, v).flatten(2)
+        assert (layer.out(y) - layer(x, kv)).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_under_autocast_what_comes_back_keeps_its_bits(model):
+    images, x, t = pictures(2), noise(2, 4, 8, 8), torch.tensor([3, 900])
+    text = model.encode_text(["a", "b"])
+    exact = model.vae.encode(images), model.vae.decode(x), model.unet(x, t, text)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = model.vae.encode(images), model.vae.decode(x), model.unet(x, t, text)
+    for a, b in zip(exact[1:], rough[1:], strict=True):
+        assert b.dtype == torch.float32 and 0 < (a - b).abs().mean() < 0.1
+    assert rough[0].logvar.dtype == torch.float32
+    assert 0 < (rough[0].mean - exact[0].mean).abs().mean() < 0.1
 
 
 # --- what is computed once

@@ -41,12 +41,24 @@ def test_pictures_depend_on_prompt_seed_and_place_alone(model):
     assert (same[0] - same[1]).abs().max() > 1e-2
 
 
-def test_neither_the_global_generator_nor_the_mode_changes(model):
+def test_neither_the_global_generator_nor_the_mode_changes(model, seen):
     before = torch.get_rng_state()
     model.train()
-    model.generate(["a red star"], **FAST)
+    model.generate(
+        ["a red star"], callback=lambda *_: seen.append(model.training), **FAST
+    )
     assert torch.equal(torch.get_rng_state(), before) and model.training
+    assert seen == [False] * 3  # while it draws, it is at rest
     model.eval()
+
+
+def test_the_seed_decides_the_noise_and_not_the_precision(model):
+    exact = tiny().double()
+    noise_of_both = [first_noise(one, 3, [0, 1]) for one in (model, exact)]
+    assert [x.dtype for x in noise_of_both] == [torch.float32, torch.float64]
+    assert torch.equal(noise_of_both[0].double(), noise_of_both[1])
+    drawn = [one.generate(["a fox"], **FAST) for one in (model, exact)]
+    assert (drawn[0] - drawn[1]).abs().max() < 1e-3
 
 
 def test_each_text_is_read_once_and_both_halves_are_one_batch(model, monkeypatch):
@@ -114,6 +126,20 @@ def test_every_sampler_draws(model):
         drawn = model.generate(PROMPTS, sampler=sampler, **FAST)
         one_by_one = model.generate(PROMPTS, sampler=sampler, batch=1, **FAST)
         assert drawn.isfinite().all() and (one_by_one - drawn).abs().max() < 1e-3
+
+
+def test_in_half_precision_it_draws_the_same_scene_roughly(model):
+    rough = tiny().to(torch.bfloat16)
+    images, mask = pictures(1), hole()
+    for ask in (
+        lambda m: m.generate(["a red star"], guidance=1.5, **FAST),
+        lambda m: m.edit(images, ["a fox"], guidance=1.5, **FAST),
+        lambda m: m.inpaint(images, mask, ["a fox"], guidance=1.5, **FAST),
+        lambda m: m.interpolate("a fox", "a star", 2, guidance=1.5, **FAST),
+    ):
+        exact, found = ask(model), ask(rough)
+        assert found.dtype == torch.bfloat16 and found.shape == exact.shape
+        assert (found - exact).abs().mean() < 0.5 * exact.std()
 
 
 def test_noise_that_is_given_is_started_from(model, seen):

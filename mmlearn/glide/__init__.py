@@ -14,6 +14,7 @@ upsampler's schedule is linear, and the small picture that it enlarges is rounde
 grey values, as in a file. DALL·E 2 also blurs that picture in training; GLIDE does not.
 """
 
+from mmlearn.glide.attention_maps import text_shares
 from mmlearn.glide.clip_guidance import ClipGuided, NoisedCLIP
 from mmlearn.glide.inpainting import known_part, put_back, widened
 from mmlearn.glide.model import GLIDE
@@ -48,6 +49,7 @@ __all__ = [
     "generator_of",
     "known_part",
     "put_back",
+    "text_shares",
     "tokenize",
     "unknown_words",
     "widened",

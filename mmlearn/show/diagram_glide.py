@@ -12,7 +12,8 @@ ALT = (
     "residual block of the U-Net; all its states stand among the keys and values of "
     "the U-Net's attentions. The U-Net turns a noisy picture into a guess of the clean "
     "one; this is repeated from noise to picture. An upsampler, a second U-Net with a "
-    "text transformer of its own, enlarges the picture from 32 to 64 pixels."
+    "text transformer of its own, which reads the caption too, enlarges the picture "
+    "from 32 to 64 pixels."
 )
 
 
@@ -71,8 +72,12 @@ def _unet(ax) -> None:
             ax.plot([x, x], [3.0, top + 0.1], color=COLOURS["vermilion"], linewidth=1)
             _arrow(ax, (x, top + 0.16), (x, top), "vermilion")
     ax.plot([2.4, 6.13], [2.6, 2.6], color=COLOURS["blue"], linewidth=1.2)
+    for first, last, low in ((0, 6, 0.34), (2, 4, 0.56)):  # handed across, as ever
+        ends = [2.05 + 0.68 * i for i in (first, last)]
+        tops = [1.35 - heights[first] / 2, low, low, 1.35 - heights[last] / 2]
+        ax.plot([ends[0], *ends, ends[1]], tops, color=COLOURS["grey"], linewidth=1)
     note = "U-Net: R residual blocks, A attention among pixels and words"
-    ax.text(4.1, 0.12, note, ha="center", fontsize=8.5, color=INK)
+    ax.text(4.1, 0.08, note, ha="center", fontsize=8.5, color=INK)
 
 
 def _pictures(ax) -> None:
@@ -95,6 +100,8 @@ def _pictures(ax) -> None:
     _arrow(ax, (1.3, 1.35), (1.72, 1.35))
     _arrow(ax, (6.45, 1.35), (6.93, 1.35))
     _box(ax, (8.6, 0.85), (1.35, 1.0), "upsampler", "green")
+    ax.text(9.27, 2.55, "the caption, read\nby its own reader", ha="center", fontsize=8)
+    _arrow(ax, (9.27, 2.5), (9.27, 1.9), "blue")
     _arrow(ax, (8.28, 1.35), (8.58, 1.35))
     _arrow(ax, (9.97, 1.35), (10.3, 1.35))
     line = {"color": COLOURS["grey"], "linewidth": 1.2}
