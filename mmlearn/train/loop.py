@@ -44,6 +44,7 @@ def fit(
     betas: tuple[float, float] = (0.9, 0.99),
     clip: float | None = 1.0,
     slower: dict[str, float] | None = None,
+    slower_until: float = 1.0,
     ema: float | None = 0.999,
     accumulate: int = 1,
     precision: str = "auto",
@@ -70,7 +71,9 @@ def fit(
     lr rises over ``warmup`` steps (5 % of all if None) and falls along a cosine to
         ``floor`` · lr. Matrices decay by ``weight_decay``; gradients are clipped to
         norm ``clip`` (None: never). ``slower``, {"text": 0.1} say, is the factor on lr
-        of the part of that name. ``ema`` is the decay of the average (None: none).
+        of the part of that name, over the first ``slower_until`` of the steps (1: all);
+        then it learns at the pace of the others. ``ema`` is the decay of the average
+        (None: none).
     precision is "fp32", "bf16", "fp16" (CUDA only) or "auto": bf16 or fp16 on CUDA by
         its generation, fp32 elsewhere.
     out is the run's folder: ``log.csv`` with a row every ``log_every`` steps (about
@@ -98,6 +101,7 @@ def fit(
     run |= {"ema": ema, "accumulate": accumulate, "precision": precision}
     run |= {"seed": seed, "processes": world, **(settings or {})}
     run |= {"slower": slower} if slower else {}
+    run |= {"slower_until": slower_until} if slower_until < 1 else {}
 
     model.to(device).train()
     objective = distributed.wrap(_Objective(model, loss_fn))
@@ -121,7 +125,8 @@ def fit(
         for step in range(start, steps):
             for group in optimizer.param_groups:
                 now = schedule(step, steps, warmup, floor)
-                group["lr"] = lr * now * group["factor"]
+                slow = group["factor"] if step < slower_until * steps else 1.0
+                group["lr"] = lr * now * slow
 
             totals = {}
             for k in range(accumulate):
