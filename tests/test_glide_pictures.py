@@ -1,12 +1,14 @@
 """GLIDE draws: what a picture depends on, guidance, both stages, every sampler."""
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_glide import FAST, PROMPTS, tiny
+from tiny_glide import FAST, PROMPTS, made, tiny
 
 from mmlearn.diffusion import fast27
-from mmlearn.glide import TextUNet, as_8_bit, generator_of
+from mmlearn.glide import GLIDE, TextUNet, as_8_bit, generator_of
 from mmlearn.glide.sampling import bounded
 
 
@@ -171,3 +173,20 @@ def test_few_steps_with_noise_do_not_explode(glide, monkeypatch):
         ["a red star"], **options, callback=lambda *step: seen.append(step[2])
     )
     assert max(x.std() for x in seen) < 1.5  # 4.8 if it were left alone
+
+
+def test_an_upsampler_on_top_takes_eight_steps_unless_asked_for_others():
+    glide = tiny(predicts="x0")
+    config = dataclasses.replace(glide.upsampler.config, on_top=True)
+    on_top = GLIDE(glide.base, made(config), glide.tokenizer)
+    for model, asked, wanted in (
+        (glide, {}, 27),
+        (on_top, {}, 8),
+        (on_top, {"steps": 3}, 3),
+    ):
+        seen = []
+        see = {
+            "upsampler": asked | {"callback": lambda *step, to=seen: to.append(step)}
+        }
+        model.generate(["a red star"], steps=2, stages=see, progress=False)
+        assert len(seen) == wanted

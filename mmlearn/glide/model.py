@@ -16,7 +16,7 @@ from mmlearn.glide import checks as check
 from mmlearn.glide.clip_guidance import ClipGuided, NoisedCLIP
 from mmlearn.glide.inpainting import known_part, shrunk, widened
 from mmlearn.glide.keys import read_glide
-from mmlearn.glide.sampling import UPSAMPLER, Sampling, draw, noise_of
+from mmlearn.glide.sampling import ON_TOP, UPSAMPLER, Sampling, draw, noise_of
 from mmlearn.glide.sizes import SIZES
 from mmlearn.glide.stage import StageConfig, TextUNet, as_8_bit
 from mmlearn.glide.text import tokenize, unknown_words
@@ -93,7 +93,8 @@ class GLIDE(nn.Module):
         steps, guidance, sampler and callback(step, t, x_t, x0) are the base's; the
         upsampler's are in stages={"upsampler": {"steps": 27, …}}, see `Sampling`.
         upsample=False ends after the base. The defaults are the released code's: 100
-        steps of DDPM, then "fast27" of DDIM without guidance.
+        steps of DDPM, then "fast27" of DDIM without guidance; 8 steps for an upsampler
+        that answers `on_top`.
 
         clip: a noised CLIP leads the base, by clip_guidance (2.4); the paper compares
         that, at guidance=1, with guidance alone. batch: how many pictures at once.
@@ -158,7 +159,8 @@ class GLIDE(nn.Module):
         asked = check.check_stages(stages, names)
         plan = {"base": how}
         if upsample and self.upsampler is not None:
-            plan["upsampler"] = replace(UPSAMPLER, **asked)
+            usual = ON_TOP if self.upsampler.config.on_top else UPSAMPLER
+            plan["upsampler"] = replace(usual, **asked)
         elif asked:
             raise ValueError("stages says how to upsample, and there is no upsampling.")
         return plan

@@ -65,6 +65,9 @@ class Sampling:
 
 # As the released code has them: the upsampler follows its small picture unguided.
 UPSAMPLER = Sampling("fast27", 1.0, "ddim", 0.997)
+# Where only what is missing from the enlarged picture is drawn, little is left to do,
+# and more steps left grains: 8 were chosen by eye from 2, 4, 8 and fast27.
+ON_TOP = Sampling(8, 1.0, "ddim", 0.997)
 
 
 def generator_of(seed: int, place: int, stage: str) -> torch.Generator:
