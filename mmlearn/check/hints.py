@@ -1,5 +1,7 @@
 """What the checks of a chapter share: random inputs, shapes, and the right hint."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,22 @@ from mmlearn.check.exercises import NotYet
 def random(*shape: int, seed: int = 0) -> Tensor:
     """Normal numbers of a shape, the same for every learner."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def fitting(answer: Callable, *given, hints: dict[str, str]):
+    """What the answer gives for what it is given.
+
+    hints: {part of torch's complaint, in small letters: hint}; {error} in a hint stands
+    for the complaint. Raises AssertionError with the first hint whose part is in a
+    RuntimeError's text; the error itself if there is none.
+    """
+    try:
+        return answer(*given)
+    except RuntimeError as error:
+        for part, hint in hints.items():
+            if part in str(error).lower():
+                raise AssertionError(hint.format(error=error)) from None
+        raise
 
 
 def shaped(mine, *shape: int, what: str = "the result") -> Tensor:

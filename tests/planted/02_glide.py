@@ -105,7 +105,20 @@ PLANTED = {
         (
             "def start_vectors(tokens, words, positions, padding):\n"
             "    return torch.where(tokens == -1, padding, words[tokens] + positions)",
-            "your code stopped with RuntimeError",
+            "add one more axis, [:, :, None]",
+        ),
+        (
+            "def start_vectors(tokens, words, positions, padding):\n"
+            "    x = words[tokens] + positions\n"
+            "    x[tokens == -1] = padding\n"
+            "    return x",
+            "take its [empty] too",
+        ),
+        (
+            "def start_vectors(tokens, words, positions, padding):\n"
+            "    empty = (tokens <= 0)[:, :, None]\n"
+            "    return torch.where(empty, padding, words[tokens] + positions)",
+            "word 0 is a word too",
         ),
     ],
     "words_and_pixels": [
@@ -242,6 +255,31 @@ PLANTED = {
         (but(HALVES, "both.chunk(2)", "both[::2], both[1::2]"), "no half"),
         (but(HALVES, "torch.cat([t, t])", "t"), "3 times and 6 captions"),
         (
+            but(HALVES, "torch.cat([t, t])", "t.repeat_interleave(2)"),
+            "row 1 of your batch has picture 1 and the time of picture 0",
+        ),
+        (
+            but(HALVES, "torch.cat([x, x])", "x.repeat_interleave(2, dim=0)"),
+            "rows of x, t and tokens no longer belong together",
+        ),
+        (
+            but(
+                HALVES,
+                "torch.cat([tokens, empty])",
+                "torch.stack([tokens, empty], dim=1).flatten(0, 1)",
+            ),
+            "and the caption of picture 1: rows of x, t and tokens",
+        ),
+        (
+            "def guided(network, x, t, tokens, empty, s):\n"
+            "    said = torch.stack([tokens, empty], dim=1).flatten(0, 1)\n"
+            "    x, t = x.repeat_interleave(2, dim=0), t.repeat_interleave(2)\n"
+            "    c, u = network(x, t, said).chunk(2)\n"
+            "    eps = u[:, :3] + s * (c[:, :3] - u[:, :3])\n"
+            "    return torch.cat([eps, c[:, 3:]], dim=1)",
+            "a picture's two rows stand together",
+        ),
+        (
             "def guided(network, x, t, tokens, empty, s):\n"
             "    c, u = network(x, t, tokens), network(x, t, empty)\n"
             "    eps = u[:, :3] + s * (c[:, :3] - u[:, :3])\n"
@@ -291,6 +329,9 @@ PLANTED = {
             "    return (both.clamp(-1, 1) * 127.5 + 127.5).round() / 127.5 - 1",
             "noise has no grey values",
         ),
+        (but(GREY, "x.shape[2:]", "x.shape[-1]"), "x is not square here"),
+        (but(GREY, "x.shape[2:]", "x.shape[2]"), "enlarge to both"),
+        (but(GREY, "x.shape[2:]", "x.shape[:1:-1]"), "12 × 18"),
     ],
     "what_is_known": [
         (but(KNOWN, "keep = 1 - ", "keep = "), "it should say what is known"),
@@ -347,7 +388,28 @@ PLANTED = {
             but(WIDER, "10 * p, first", "6 * p + 4, first").replace(
                 ", 4 * p, 3", ", 4, 3"
             ),
-            "in patches of 4, 4 new channels are 16",
+            "each channel becomes patch² = 4",
+        ),
+        (but(WIDER, "[3 * p, 3 * p]", "[3, 3]"), "in patches of 2 × 2"),
+        (but(WIDER, ", 4 * p, 3", ", 4, 3"), "4 · patch² tell what is known"),
+        (but(WIDER, "patch**2", "patch"), "3 · patch² are x_t's"),
+        (
+            "def widened(first, patch):\n"
+            "    old, new = first.weight.data, torch.zeros(5, 4, 3, 3)\n"
+            "    wide = torch.nn.Conv2d(10, 5, 3, padding=1)\n"
+            "    wide.weight.data = torch.cat([old[:, :3], new, old[:, 3:6]], dim=1)\n"
+            "    wide.bias.data.copy_(first.bias.data)\n"
+            "    return wide",
+            "in patches of 2 × 2",
+        ),
+        (
+            "def widened(first, patch):\n"
+            "    old, new = first.weight.data, torch.zeros(5, 4 * patch**2, 3, 3)\n"
+            "    wide = torch.nn.Conv2d(10 * patch**2, 5, 3, padding=1)\n"
+            "    wide.weight.data = torch.cat([old[:, :3], new, old[:, 3:]], dim=1)\n"
+            "    wide.bias.data.copy_(first.bias.data)\n"
+            "    return wide",
+            "in patches of 2 × 2",
         ),
         (
             "def widened(first, patch):\n"

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmlearn.check.chapters.glide_stand_ins import Studio, network_that_counts
-from mmlearn.check.hints import hint_for, near, random, shaped
+from mmlearn.check.chapters import glide_stand_ins as stand_ins
+from mmlearn.check.hints import fitting, hint_for, near, random, shaped
 from mmlearn.glide import PADDING, as_8_bit, known_part
 from mmlearn.glide.inpainting import shrunk
 
@@ -15,13 +15,23 @@ def start_vectors(answer) -> str | None:
     tokens = torch.tensor([[3, 0, 5, -1, -1], [1, -1, -1, -1, -1], [2, 4, 0, 6, 3]])
     words, positions = random(8, 4), random(5, 4, seed=1)
     padding = random(5, 4, seed=2).requires_grad_()
-    mine = shaped(answer(tokens, words, positions, padding), 3, 5, 4)
+    unfit = {
+        "size of tensor": "words[tokens] is (3, 5, 4), positions and padding (5, 4), "
+        "but tokens == -1 is (3, 5) and does not fit: add one more axis, [:, :, None]",
+        "shape mismatch": "there are 6 empty places, (6, 4), and padding is (5, 4): "
+        "expand it to all captions and take its [empty] too, or use torch.where",
+    }
+    mine = fitting(answer, tokens, words, positions, padding, hints=unfit)
+    mine = shaped(mine, 3, 5, 4)
     empty, pad = (tokens == PADDING)[:, :, None], padding.detach()
     word, last = words[tokens.clamp(min=0)], words[tokens] + positions
     said, both = word + positions, torch.where(empty, pad, word) + positions
     wrong = {
         "words[-1] is the *last* word, which now stands in every empty place": last,
         "word 0 now stands in every empty place": said,
+        "word 0 is a word too, the first; only -1 says that none is there": (
+            torch.where((tokens <= 0)[:, :, None], pad, said)
+        ),
         "padding is of one position already: do not add the position to it": both,
         "padding was *added* to a word that is not there": last + pad * empty,
         "the words have no position: add one to each, or their order is lost": (
@@ -44,12 +54,8 @@ def words_and_pixels(answer) -> str | None:
     """Queries, keys, values of pixels, keys and values of words: result and share."""
     q, k, v = (2 * random(2, 3, 6, 4, seed=i) for i in range(3))
     text_k, text_v = (2 * random(2, 3, 5, 4, seed=i) for i in (3, 4))
-    try:
-        mine = answer(q, k, v, text_k, text_v)
-    except RuntimeError as error:
-        if "size" not in str(error):
-            raise
-        return f"these do not fit together; has every key its value? {error}"
+    unfit = {"size": "these do not fit together; has every key its value? {error}"}
+    mine = fitting(answer, q, k, v, text_k, text_v, hints=unfit)
     if not isinstance(mine, tuple | list) or len(mine) != 2:
         return "return two tensors: the result, and each pixel's share for words"
     keys, values = torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
@@ -133,10 +139,12 @@ def guided(answer) -> str | None:
     n, calls = 3, []
     x, t = random(n, 3, 4, 4), torch.tensor([7, 400, 900])
     tokens = torch.tensor([[5, 2, -1], [8, -1, -1], [1, 9, 4]])
-    empty, network = torch.full_like(tokens, PADDING), network_that_counts(calls)
+    empty = torch.full_like(tokens, PADDING)
+    network = stand_ins.network_that_counts(calls, x, t, tokens)
     both = torch.cat([network(x, t, tokens), network(x, t, empty)])
     (c, var_c), (u, var_u) = (half.split(3, dim=1) for half in both.chunk(2))
     odd, even = both[::2, :3], both[1::2, :3]
+    above, below = torch.stack([c, u], dim=1).flatten(0, 1).chunk(2)
     for s in (3.0, 1.0, 0.0, 1.5):
         calls.clear()
         mine = answer(network, x, t, tokens, empty, s)
@@ -150,6 +158,8 @@ def guided(answer) -> str | None:
             "that is ε_c, unguided": c,
             "every second row is no half: chunk(2) cuts halves": even
             + s * (odd - even),
+            "a picture's two rows stand together, so chunk(2) does not part c from u; "
+            "[::2] and [1::2] would": below + s * (above - below),
         }
         otherwise = f"at s = {s:g} the first three are not ε_u + s (ε_c − ε_u)"
         if hint := hint_for(mine[:, :3], u + s * (c - u), wrong, otherwise):
@@ -169,9 +179,10 @@ def guided(answer) -> str | None:
 
 def upsampler_sees(answer) -> str | None:
     """Noise (n, 3, H, W) and small pictures (n, 3, h, w) to six channels."""
-    x, small = random(2, 3, 12, 12), 1.1 * random(2, 3, 4, 4, seed=1).tanh()
+    x, small = random(2, 3, 12, 18), 1.1 * random(2, 3, 4, 6, seed=1).tanh()
     given = x.clone(), small.clone()
-    mine = shaped(answer(x, small), 2, 6, 12, 12)
+    unfit = {"size": "x is not square here, 12 × 18: enlarge to both, x.shape[-2:]"}
+    mine = shaped(fitting(answer, x, small, hints=unfit), 2, 6, 12, 18)
     if not (torch.equal(x, given[0]) and torch.equal(small, given[1])):
         return "the tensors that were given have changed: make new ones"
     if near(mine[:, 3:], x):
@@ -180,7 +191,7 @@ def upsampler_sees(answer) -> str | None:
         return "the first three channels should be x as it is: noise has no grey values"
 
     def large(y: Tensor, mode: str = "bilinear", **how) -> Tensor:
-        return F.interpolate(y, 12, mode=mode, **how)
+        return F.interpolate(y, (12, 18), mode=mode, **how)
 
     def grey(y: Tensor) -> Tensor:
         return (y * 127.5 + 127.5).round()
@@ -246,19 +257,21 @@ def what_is_known(answer) -> str | None:
 
 def widened(answer) -> str | None:
     """A convolution of 6 p² channels to one of 10 p², with the same result."""
-    for patch in (1, 2):
+    text = "right for patch = 1; in patches of 2 × 2 each channel becomes patch² = 4"
+    text += ": 3 · patch² are x_t's, 4 · patch² tell what is known"
+    for patch, unfit in ((1, {}), (2, {"size": text})):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             first = nn.Conv2d(6 * patch**2, 5, 3, padding=1)
         old = [first.weight.detach().clone(), first.bias.detach().clone()]
-        wide = answer(first, patch)
+        wide = fitting(answer, first, patch, hints=unfit)
         if not isinstance(wide, nn.Conv2d):
             return f"return a torch.nn.Conv2d, not a {type(wide).__name__}"
         now = [first.weight, first.bias]
         if wide is first or not all(map(torch.equal, now, old)):
             return "`first` has changed; it goes on drawing, so make a new one"
         if hint := _wrong_weight(wide.weight.detach(), old[0], patch**2):
-            return hint
+            return unfit.get("size", hint)
         if wide.bias is None or not torch.equal(wide.bias, first.bias):
             return "the bias is not that of `first`: a convolution is more than weights"
         seen = random(2, 10 * patch**2, 8, 8)
@@ -275,11 +288,9 @@ def widened(answer) -> str | None:
 
 def _wrong_weight(new: Tensor, old: Tensor, pixels: int) -> str | None:
     """new should be (5, 10 pixels, 3, 3), made of old (5, 6 pixels, 3, 3)."""
-    right, found = (5, 10 * pixels, 3, 3), tuple(new.shape)
-    if pixels > 1 and found[1] == 6 * pixels + 4:
-        return f"in patches of {pixels}, 4 new channels are {4 * pixels}, not 4"
-    if found != right:
-        return f"the new weight should be {right}, not {found}: only inputs are new"
+    if new.shape != (right := (5, 10 * pixels, 3, 3)):
+        text = f"the new weight should be {right}, not {tuple(new.shape)}"
+        return f"{text}: only inputs are new"
     if torch.equal(new[:, : 6 * pixels], old):
         return "the new channels stand last: they belong before the small picture's"
     if torch.equal(new[:, 4 * pixels :], old):
@@ -297,23 +308,12 @@ def towards_clip(answer) -> str | None:
     n, s = 4, 3.0
     mean, x_t, weight = (random(n, 3, 4, 4, seed=i) for i in range(3))
     variance = 0.05 + random(n, 3, 4, 4, seed=3).square()
-
-    def similarity(x: Tensor) -> Tensor:
-        return (0.2 * x * weight).flatten(1).sum(dim=1).sin()
-
-    def slope(x: Tensor) -> Tensor:
-        x = x.detach().requires_grad_()
-        return torch.autograd.grad(similarity(x).sum(), x)[0]
-
-    given, at_x, at_mean = mean.clone(), slope(x_t), slope(mean)
-    try:
-        with torch.no_grad():
-            mine = answer(mean, variance, x_t, similarity, s)
-    except RuntimeError as error:
-        if "does not require grad" not in str(error):
-            raise
-        text = "no gradient was counted: ask for it within torch.enable_grad(), of a"
-        return f"{text} tensor that requires_grad"
+    given, similarity = mean.clone(), stand_ins.opinion(weight)
+    at_x, at_mean = (stand_ins.slope(similarity, x) for x in (x_t, mean))
+    text = "no gradient was counted: ask for it within torch.enable_grad(), of a"
+    lost = {"does not require grad": f"{text} tensor that requires_grad"}
+    with torch.no_grad():
+        mine = fitting(answer, mean, variance, x_t, similarity, s, hints=lost)
     mine = shaped(mine, n, 3, 4, 4)
     full, length = variance * at_x, at_x.flatten(1).norm(dim=1)[:, None, None, None]
     moves = {
@@ -340,7 +340,7 @@ def towards_clip(answer) -> str | None:
 
 def word_order(answer) -> str | None:
     """The share of pairs of prompts of which both pictures show the order asked for."""
-    studio = Studio()
+    studio = stand_ins.Studio()
     mine, right = studio.ask(answer), torch.tensor(studio.share())
     wrong = {hint: torch.tensor(x) for hint, x in studio.mistakes().items()}
     otherwise = "count the pairs whose two relations are both True, of all pairs"

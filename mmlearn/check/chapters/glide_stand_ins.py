@@ -32,11 +32,14 @@ SHOWN: dict[tuple[str, str], tuple[Answer, Answer]] = {
 ELSEWHERE = (("cat", "bus"), ("penguin", "car"))
 
 
-def network_that_counts(calls: list) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def network_that_counts(
+    calls: list, *whose: Tensor
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """As a U-Net with a learned variance; it notes in calls how many rows it was given.
 
-    What it says of a row depends on that row alone. AssertionError for rows unlike in
-    number.
+    What it says of a row depends on that row alone. whose: pictures, their times and
+    captions, n rows each. AssertionError for rows unlike in number, and for a row with
+    one's picture and another one's time or caption; an empty caption is everybody's.
     """
 
     def network(x: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
@@ -47,11 +50,44 @@ def network_that_counts(calls: list) -> Callable[[Tensor, Tensor, Tensor], Tenso
                 "the network was given {} pictures, {} times and {} captions; it needs "
                 "as many of each".format(*rows)
             )
+        if hint := mixed_rows((x, t, tokens), whose):
+            raise AssertionError(hint)
         heard = torch.cat([tokens, t[:, None]], dim=1).float().cumsum(1).sin().sum(1)
         told = heard[:, None, None, None] + torch.arange(6.0)[:, None, None]
         return (torch.cat([x, x * x], dim=1) + told).sin()
 
     return network
+
+
+def mixed_rows(mine: Sequence[Tensor], whose: Sequence[Tensor]) -> str | None:
+    """The first row of mine whose picture, time and caption are not of one owner."""
+    pairs = list(zip(mine, whose, strict=True))
+    if any(a.shape[1:] != b.shape[1:] for a, b in pairs):
+        return None
+    # (rows, owners) each, True where they are the same.
+    x, t, tokens = ((a[:, None] == b).flatten(2).all(dim=2) for a, b in pairs)
+    tokens |= (mine[2] < 0).all(dim=1, keepdim=True)
+    for row in range(len(x)):
+        for what, other in (("time", t[row]), ("caption", tokens[row])):
+            if x[row].any() and other.any() and not (x[row] & other).any():
+                i, j = x[row].int().argmax(), other.int().argmax()
+                return (
+                    f"row {row} of your batch has picture {i} and the {what} of "
+                    f"picture {j}: rows of x, t and tokens no longer belong together; "
+                    "put all three together in one way"
+                )
+    return None
+
+
+def opinion(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """As CLIP's of pictures (n, 3, h, w): a similarity (n,), each from one alone."""
+    return lambda x: (0.2 * x * weight).flatten(1).sum(dim=1).sin()
+
+
+def slope(similarity: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The gradient of each picture's similarity at x (n, 3, h, w), of that shape."""
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(similarity(x).sum(), x)[0]
 
 
 class Studio:

@@ -29,7 +29,7 @@ from mmlearn.train.recipes.clip import Recipe, contrast, run, save, shared
 
 RECIPES = {
     "smoke": Recipe(steps=10, batch=16, lr=1e-3),
-    "laptop": Recipe(steps=2_500, batch=64, lr=1e-3),
+    "laptop": Recipe(steps=1_500, batch=64, lr=1e-3),
     "gpu": Recipe(steps=20_000, batch=512, lr=5e-4),
 }
 TOWERS = {
