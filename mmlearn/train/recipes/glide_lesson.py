@@ -17,7 +17,7 @@ from mmlearn.train.recipes.glide import SLOWER, Part, run, stage_loss
 
 RECIPES = {
     "smoke": Part(steps=10, batch=8, lr=1e-3, ema=0.9),
-    "laptop": Part(steps=3_000, batch=16, lr=1e-3, ema=0.995),
+    "laptop": Part(steps=1_400, batch=32, lr=1.5e-3, ema=0.995),
     "gpu": Part(steps=6_000, batch=128, lr=5e-4, ema=0.999),
 }
 GRAMMAR = world.Grammar(
