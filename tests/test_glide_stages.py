@@ -71,7 +71,7 @@ def test_the_parts_are_the_lesson_s_base_and_the_shipped_upsampler_s_shape(large
     alone = lesson.untrained("laptop", 0).base.state_dict()
     assert all(alone[k].equal(x) for k, x in large.two.base.state_dict().items())
     plans, recipe = large.plans, lesson.RECIPES["laptop"]
-    assert plans["base"] == recipe and (recipe.steps, recipe.batch) == (3_000, 16)
+    assert plans["base"] == recipe and (recipe.steps, recipe.batch) == (1_400, 32)
     assert plans["upsampler"].lr == glide.RECIPES["laptop"]["upsampler"].lr
     # One stage is taught as the base is, in as many steps as it can afford.
     assert plans["one stage"] == replace(recipe, steps=plans["one stage"].steps)

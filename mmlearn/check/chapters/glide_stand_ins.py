@@ -61,11 +61,13 @@ def network_that_counts(
 
 def mixed_rows(mine: Sequence[Tensor], whose: Sequence[Tensor]) -> str | None:
     """The first row of mine whose picture, time and caption are not of one owner."""
-    pairs = list(zip(mine, whose, strict=True))
-    if any(a.shape[1:] != b.shape[1:] for a, b in pairs):
+    if any(a.shape[1:] != b.shape[1:] for a, b in zip(mine, whose, strict=True)):
         return None
     # (rows, owners) each, True where they are the same.
-    x, t, tokens = ((a[:, None] == b).flatten(2).all(dim=2) for a, b in pairs)
+    x, t, tokens = (
+        (a.reshape(len(a), 1, -1) == b.reshape(len(b), -1)).all(dim=2)
+        for a, b in zip(mine, whose, strict=True)
+    )
     tokens |= (mine[2] < 0).all(dim=1, keepdim=True)
     for row in range(len(x)):
         for what, other in (("time", t[row]), ("caption", tokens[row])):
