@@ -40,6 +40,7 @@ from mmlearn.train.recipes.glide_lesson import GRAMMAR
 from mmlearn.world.render import draw
 
 COLOUR = "mean-colour error"
+MOST = 64  # about as many different captions do the lesson's few words make
 PARTS = {  # that a picture passes through, for each way
     "two stages": ("base", "upsampler"),
     "one stage": ("one stage",),
@@ -51,10 +52,10 @@ def measure(request: Request, tools: Tools) -> Claim:
     """The claim of ``python -m mmlearn evaluate glide --only stages``.
 
     What is trained is the laptop's size at every size but smoke. ``--seed`` is of the
-    training too. Twice as many prompts as for other claims: ways may be close.
+    training too. More prompts than for other claims, since ways may be close.
     """
     how = replace(request.how, samples=1)
-    prompts = asked(2 * request.plan.own)
+    prompts = asked(min(2 * request.plan.own, MOST))
     rivals = trained("smoke" if request.size == "smoke" else "laptop", how.seed)
     card = tools.card_at(rivals.two.image_size)[0]
     return stages(rivals, prompts, tools.judge, how, card)
