@@ -12,6 +12,8 @@ from mmlearn.evaluate.clip import named, retrieval
 from mmlearn.paths import data_path
 from mmlearn.train.recipes import clip as shipped
 from mmlearn.train.recipes import clip_lesson as recipe
+from mmlearn.train.recipes.glide import scores as scores_of_glide
+from mmlearn.train.recipes.noised_clip import scores as scores_of_noised_clip
 
 SHIPPED = sorted(data_path("checkpoints").glob("*/card.json"))
 
@@ -71,3 +73,23 @@ def test_the_command_trains_saves_and_the_result_loads(tmp_path):
     share = recipe.accuracy(trained, "noto", nouns)
     untrained = recipe.accuracy(mm.CLIP.from_size("smoke"), "noto", nouns)
     assert share > 2 / len(nouns) and share > untrained
+
+
+def test_glides_base_hears_its_captions_as_well_as_its_card_says():
+    card = weights.load_card(weights.find("laptop", "glide"))["scores"]
+    found = scores_of_glide(mm.GLIDE.from_pretrained("laptop"), n=64)
+    for name, error in found.items():
+        assert error == pytest.approx(card[name], rel=0.15), name
+    own, others, none = (
+        found[f"base, {x} captions"] for x in ("own", "others'", "empty")
+    )
+    assert own < 0.85 * none < 0.5 * others
+
+
+def test_the_noised_clip_finds_captions_as_well_as_its_card_says():
+    card = weights.load_card(weights.find("laptop", "noised-clip"))["scores"]
+    found = scores_of_noised_clip(mm.NoisedCLIP.from_pretrained("laptop"))
+    for name, share in found.items():
+        assert share == pytest.approx(card[name], abs=0.05), name
+    shares = list(found.values())
+    assert shares[0] > 50 / 128 and shares[-1] > 10 / 128  # guessing finds one
