@@ -119,6 +119,7 @@ def bars(
         axis.annotate(label, (value, 1), (3, -1), xycoords=("data", "axes fraction"),
                       textcoords="offset points", va="bottom", fontsize=9)  # fmt: skip
     axis.margins(x=0.12)
+    axis.locator_params(axis="x", nbins=6)  # long numbers would run into each other
     axis.set_xlabel(xlabel)
     axis.set_title(title, pad=18 if reference else 6)
     if fig is not None:
