@@ -24,7 +24,8 @@ from mmlearn.train.recipes import glide_lesson as lesson
 from mmlearn.train.recipes.glide import SLOWER, stage_loss
 from mmlearn.world.grammar import compose
 
-PROMPTS = staged.asked(3)
+SHOWN = {p.record.items[0].noun: p for p in staged.asked(24)}
+PROMPTS = list(SHOWN.values())[:3]  # of three different things: none is another's
 HOW = Settings(samples=1, steps=2, guidance=3.0, sampler="ddim")
 WAYS = ["real scenes", "two stages", "one stage", "base, enlarged"]
 
