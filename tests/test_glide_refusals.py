@@ -91,9 +91,11 @@ def test_stages_that_do_not_fit_are_refused(glide):
         GLIDE(glide.base, None, Tokenizer([]))
     with pytest.raises(ValueError, match="no vocabulary: set `tokenizer`"):
         GLIDE(glide.base).generate(["a fox"])
-    with pytest.raises(ValueError, match="smoke, laptop, gpu, paper, not 'huge'"):
+    with pytest.raises(
+        ValueError, match="smoke, laptop, gpu, paper, lesson, not 'huge'"
+    ):
         GLIDE.from_size("huge")
-    assert set(SIZES) == {"smoke", "laptop", "gpu", "paper"}
+    assert set(SIZES) == {"smoke", "lesson", "laptop", "gpu", "paper"}
 
 
 def test_without_memory_the_batch_to_try_is_named(glide, monkeypatch):

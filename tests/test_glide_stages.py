@@ -65,10 +65,15 @@ def test_two_stages_and_one_cost_the_same(large):
     assert base["multiplications"] < two["multiplications"]
 
 
-def test_the_parts_are_the_lesson_s_base_and_the_shipped_upsampler_s_shape(large):
+def test_the_parts_are_the_lesson_s_and_the_shipped_ones_are_as_large(large):
+    wanted = GLIDE.from_size("lesson", device="meta")
     shipped = GLIDE.from_size("laptop", device="meta")
     for part in ("base", "upsampler"):
-        assert large.stage(part).config == getattr(shipped, part).config
+        config = getattr(wanted, part).config
+        assert large.stage(part).config == config
+        heads = {"head_width": 16, "text_heads": 4} if part == "base" else {}
+        smaller = replace(config, context=24, **heads)
+        assert smaller == getattr(shipped, part).config
     alone = lesson.untrained("laptop", 0).base.state_dict()
     assert all(alone[k].equal(x) for k, x in large.two.base.state_dict().items())
     plans, recipe = large.plans, lesson.RECIPES["laptop"]

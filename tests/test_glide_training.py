@@ -14,6 +14,7 @@ from mmlearn import weights, world
 from mmlearn.diffusion import Schedule
 from mmlearn.glide import (
     GLIDE,
+    PADDING,
     NoisedCLIP,
     TextUNet,
     as_8_bit,
@@ -123,52 +124,147 @@ def shown(monkeypatch):
     return batches
 
 
-def test_the_bases_first_twentieth_shows_one_thing_on_white(shown, monkeypatch):
+def planned(monkeypatch, name: str, size: str = "smoke") -> SimpleNamespace:
+    """What `train_stage` of 100 steps would run: its model, loss, batches and part."""
     runs = []
-    monkeypatch.setattr(recipe, "run", lambda *words, **options: runs.append(words))
-    for name in ("base", "upsampler"):
-        recipe.train_stage(name, "smoke", out=None, steps=100)
-        _, _, batches, part = runs[-1]
-        for index in (0, 4, 5, 30):
-            images, tokens, *small = batches(index)
-            easy = name == "base" and index < 5
-            records = shown[-1].records
-            plain = {(r.kind, r.background) for r in records} == {("single", "white")}
-            assert plain == easy
-            assert torch.equal(images, shown[-1].images)
-            assert [r.index for r in records] == [
-                *range(index * part.batch, (index + 1) * part.batch)
-            ]
-            assert torch.equal(tokens, tokenize(shown[-1].captions, world_words(), 32))
-            wanted = [as_8_bit(world.draw(records, 32))] if name == "upsampler" else []
-            assert all(map(torch.equal, small, wanted)) and len(small) == len(wanted)
-    shows = [
-        part.steps * part.batch for r in recipe.RECIPES.values() for part in r.values()
+    monkeypatch.setattr(recipe, "run", lambda *words, **more: runs.append(words))
+    recipe.train_stage(name, size, out=None, steps=100)
+    names = ("stage", "loss", "batches", "part")
+    return SimpleNamespace(**dict(zip(names, runs[0], strict=True)))
+
+
+def test_the_upsampler_sees_scenes_and_their_small_pictures(shown, monkeypatch):
+    plan = planned(monkeypatch, "upsampler")
+    for index in (0, 30):
+        images, tokens, small = plan.batches(index)
+        records, n = shown[-1].records, plan.part.batch
+        assert [r.index for r in records] == [*range(index * n, (index + 1) * n)]
+        assert torch.equal(images, shown[-1].images)
+        assert torch.equal(small, as_8_bit(world.draw(records, 32)))
+        assert torch.equal(tokens, tokenize(shown[-1].captions, world_words(), 24))
+
+
+def test_the_base_takes_its_lessons_in_order(shown, monkeypatch):
+    plan = planned(monkeypatch, "base")
+    assert plan.loss is recipe.base_loss
+    told = {index: plan.batches(index)[2:] for index in (0, 14, 15, 34, 35, 69, 70, 99)}
+    assert [*told.values()] == [
+        (lesson.hushed, lesson.noisy) for lesson in recipe.COURSE for _ in range(2)
     ]
-    assert max(shows) < recipe.INPAINTING
+    assert [told[0][0], told[99][0]] == [1.0, 0.25]
+
+    def seen(indices) -> dict[str, set]:
+        records = [r for i in indices if plan.batches(i) for r in shown[-1].records]
+        items = [item for r in records for item in r.items]
+        return {
+            "places": {r.background for r in records},
+            "kinds": {r.kind for r in records},
+            "artists": {item.artist for item in items if item.artist},
+            "nouns": {item.noun for item in items if item.artist},
+        }
+
+    few, plain, everything = seen(range(15)), seen(range(15, 35)), seen(range(35, 100))
+    assert few["places"] == {"white"} and few["artists"] == {"noto"}
+    assert few["nouns"] == set(recipe.FEW["things"])
+    assert few["kinds"] == plain["kinds"] == {"single", "pair", "relation"}
+    assert plain["places"] == {"white", "grey", "light blue", "lavender"}
+    assert everything["places"] == set(PLACES) and len(everything["artists"]) == 3
+    assert everything["kinds"] == {"single", "pair", "relation", "count"}
+    assert everything["nouns"] == set(NOUNS) == plain["nouns"]
 
 
-def test_the_bases_last_half_shows_more_scenes_of_two(shown, monkeypatch):
-    runs = []
-    monkeypatch.setattr(recipe, "run", lambda *words, **options: runs.append(words))
+def test_no_recipe_sees_the_scenes_that_the_last_part_begins_with():
+    parts = [part for plan in recipe.RECIPES.values() for part in plan.values()]
+    assert max(part.steps * part.batch for part in parts) < recipe.INPAINTING
 
-    def share_of_two(indices) -> float:
-        kinds = [
-            record.kind for i in indices if batches(i) for record in shown[-1].records
+
+def test_two_processes_see_in_a_step_what_one_sees(shown, monkeypatch):
+    for name in ("base", "upsampler"):
+        plan = planned(monkeypatch, name)
+        whole = plan.batches(15)  # the first step of the second lesson
+        with monkeypatch.context() as patch:
+            patch.setattr(distributed, "world", lambda: 2)
+            halves = [plan.batches(2 * 15 + rank) for rank in (0, 1)]
+        for parts in zip(whole, *halves, strict=True):
+            both, *each = parts
+            if isinstance(both, torch.Tensor):
+                assert torch.equal(both, torch.cat(each))
+            else:
+                assert each == [both, both]
+
+
+def test_a_hushed_caption_is_heard_through_keys_and_values_alone():
+    stage = GLIDE.from_size("smoke", upsampler=False).base
+    tokens = torch.full((3, 24), 300)
+    tokens[:, 4:] = PADDING
+    tokens[1:, 1] = 301
+    empty = stage.read(torch.full((1, 24), PADDING))
+    plain = stage.read(tokens)
+    hushed = recipe.hushed_reading(
+        stage, tokens, torch.tensor([[True], [True], [False]])
+    )
+    near = {"atol": 1e-6, "rtol": 1e-5}
+    assert torch.allclose(hushed.vector[:2], empty.vector.expand(2, -1), **near)
+    assert torch.allclose(hushed.vector[2], plain.vector[2], **near)
+    assert not torch.allclose(hushed.vector[0], plain.vector[0], **near)
+    for mine, theirs in zip(hushed.text_kv, plain.text_kv, strict=True):
+        assert all(map(lambda a, b: torch.allclose(a, b, **near), mine, theirs))
+    assert not torch.allclose(hushed.text_kv[0][0][0], hushed.text_kv[0][0][1], **near)
+
+
+@pytest.mark.parametrize(("hushed", "noisy"), [(0.0, 0.0), (0.75, 1.0)])
+def test_times_and_hushed_captions_are_drawn_as_the_lesson_says(
+    monkeypatch, hushed, noisy
+):
+    stage, seen = GLIDE.from_size("smoke", upsampler=False).base, []
+
+    def reading(stage, tokens, withheld):
+        seen.append((tokens, withheld))
+
+    def guess(x_t, t, said):
+        seen.append(t)
+        return torch.zeros(len(x_t), 6, *x_t.shape[2:])
+
+    monkeypatch.setattr(recipe, "hushed_reading", reading)
+    monkeypatch.setattr(stage, "guess", guess)
+    batch = (torch.zeros(2000, 3, 4, 4), torch.full((2000, 24), 300), hushed, noisy)
+    recipe.base_loss(stage, batch, torch.Generator().manual_seed(0))
+    (tokens, withheld), t = seen
+    assert withheld.shape == (2000, 1)
+    assert withheld.float().mean() == pytest.approx(hushed, abs=0.04)
+    left_out = (tokens == PADDING).all(dim=1).float()
+    assert left_out.mean() == pytest.approx(0.2, abs=0.04)
+    expected = 1000 * (1 + noisy) / (2 + noisy)  # of a density that rises as t^noisy
+    assert t.float().mean() == pytest.approx(expected, abs=20)
+    assert t.min() < 100 and 990 < t.max() < 1000
+
+
+def test_the_base_starts_with_states_that_tell_words_apart(monkeypatch):
+    plain = recipe.untrained("laptop", 0).base.text
+    apart = planned(monkeypatch, "base", "laptop").stage.text
+    captions = ["a red star to the left of a blue heart", "three cats in the snow"]
+    tokens = tokenize(captions, world_words(), 24)
+
+    def apart_by(text) -> float:
+        """How unlike the states of a caption are, beside those of two captions."""
+        words = [
+            row[said != PADDING] for row, said in zip(text(tokens), tokens, strict=True)
         ]
-        return sum(kind in ("pair", "relation") for kind in kinds) / len(kinds)
+        within = torch.stack([w.var(dim=0).mean() for w in words]).mean()
+        return (
+            within / torch.stack([w.mean(dim=0) for w in words]).var(dim=0).mean()
+        ).item()
 
-    for name, late in (("base", 5 / 8), ("upsampler", 1 / 3)):
-        recipe.train_stage(name, "smoke", out=None, steps=100)
-        _, _, batches, _ = runs[-1]
-        assert share_of_two(range(10, 50)) == pytest.approx(1 / 3, abs=0.12)
-        assert share_of_two(range(50, 90)) == pytest.approx(late, abs=0.12)
+    assert apart_by(apart) > 2 * apart_by(plain)
+    upsampler = planned(monkeypatch, "upsampler").stage.text
+    alike = recipe.untrained("smoke", 0).upsampler.text.state_dict()
+    assert all(torch.equal(alike[k], x) for k, x in upsampler.state_dict().items())
 
 
 def test_both_stages_learn_to_fill_the_same_holes(monkeypatch):
     model, seen = GLIDE.from_size("smoke").for_inpainting(), {}
     images, low_res = noise(6, 3, 64, 64), noise(6, 3, 32, 32, seed=1)
-    tokens = torch.full((6, 32), 300)
+    tokens = torch.full((6, 24), 300)
 
     def spied(stage, x, t, tokens, small=None, known=None):
         seen[stage.config.upsamples] = tokens, small, known

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmlearn import world
 from mmlearn.glide import GLIDE, StageConfig, TextUNet, as_8_bit, tokenize
-from mmlearn.glide.sizes import PATCHES, WORLD
+from mmlearn.glide.sizes import PATCHES, ROOM, WORLD
 from mmlearn.train.card import recipe_of
 from mmlearn.train.recipes import glide
 from mmlearn.train.recipes import glide_lesson as lesson
@@ -32,6 +32,7 @@ CONFIGS = {  # of the one big stage
     | {"text_width": 32, "text_layers": 1, "text_heads": 1}
     | PATCHES,
     "laptop": WORLD
+    | ROOM
     | {"image_size": 64, "width": 72, "multiples": (1, 2), "blocks": 1}
     | {"attention_at": (8,), "head_width": 72, "groups": 8}
     | {"text_width": 128, "text_layers": 2, "text_heads": 2}
@@ -106,7 +107,8 @@ def untrained(size: str, seed: int) -> Rivals:
     Raises ValueError for a size other than smoke and laptop.
     """
     recipe_of("the comparison of two stages with one", size, CONFIGS)
-    two = GLIDE.from_size(size, seed=seed)  # its base is the one that the lesson trains
+    own = "smoke" if size == "smoke" else "lesson"
+    two = GLIDE.from_size(own, seed=seed)  # its base is the one that the lesson trains
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         stage = TextUNet(StageConfig(**CONFIGS[size]))

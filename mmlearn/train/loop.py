@@ -44,7 +44,6 @@ def fit(
     betas: tuple[float, float] = (0.9, 0.99),
     clip: float | None = 1.0,
     slower: dict[str, float] | None = None,
-    slower_until: float = 1.0,
     ema: float | None = 0.999,
     accumulate: int = 1,
     precision: str = "auto",
@@ -71,8 +70,7 @@ def fit(
     lr rises over ``warmup`` steps (5 % of all if None) and falls along a cosine to
         ``floor`` · lr. Matrices decay by ``weight_decay``; gradients are clipped to
         norm ``clip`` (None: never). ``slower``, {"text": 0.1} say, is the factor on lr
-        of the part of that name, over the first ``slower_until`` of the steps (1: all);
-        then it learns at the pace of the others. ``ema`` is the decay of the average
+        of the part of that name. ``ema`` is the decay of the average
         (None: none).
     precision is "fp32", "bf16", "fp16" (CUDA only) or "auto": bf16 or fp16 on CUDA by
         its generation, fp32 elsewhere.
@@ -84,8 +82,9 @@ def fit(
         be held equal across a resume.
     after_step(model) runs after each update, without gradients (a clamp).
     device is where to train; None is where the model lies (under torchrun: this
-        process's GPU if there is one). compile: by torch.compile, which takes a minute
-        or two and on a CPU needs a C++ compiler; for runs of an hour.
+        process's GPU if there is one). compile: each of its parts by torch.compile,
+        which takes a minute or two and on a CPU needs a C++ compiler; for runs of an
+        hour.
 
     Raises TrainingStopped when the loss or the gradient is not finite, ResumeError
     for a state of another run, and KeyboardInterrupt, after saving, when interrupted.
@@ -101,7 +100,6 @@ def fit(
     run |= {"ema": ema, "accumulate": accumulate, "precision": precision}
     run |= {"seed": seed, "processes": world, **(settings or {})}
     run |= {"slower": slower} if slower else {}
-    run |= {"slower_until": slower_until} if slower_until < 1 else {}
 
     model.to(device).train()
     objective = distributed.wrap(_Objective(model, loss_fn))
@@ -117,16 +115,16 @@ def fit(
     if start == 0:
         state.save(0)  # a folder that cannot be written is noticed now
     log.begin()
-    if compile:
-        model.compile()  # in place: names, saved states and the average stay the same
+    parts = list(model.children()) if compile else []  # a loss may call them alone
+    for part in parts:
+        part.compile()  # in place: names, saved states and the average stay the same
 
     bar = Progress(log, start, progress and main, plot and main)
     with bar, polite_interrupt() as interrupt:
         for step in range(start, steps):
             for group in optimizer.param_groups:
                 now = schedule(step, steps, warmup, floor)
-                slow = group["factor"] if step < slower_until * steps else 1.0
-                group["lr"] = lr * now * slow
+                group["lr"] = lr * now * group["factor"]
 
             totals = {}
             for k in range(accumulate):
@@ -168,7 +166,8 @@ def fit(
                 raise KeyboardInterrupt(_how_to_go_on(step + 1, steps, state))
 
     model.eval()
-    model._compiled_call_impl = None  # the trained model is a plain one again
+    for part in parts:
+        part._compiled_call_impl = None  # the trained model is a plain one again
     return History(model, average.model, log.rows, steps, log.seconds, out)
 
 

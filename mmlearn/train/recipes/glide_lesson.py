@@ -2,8 +2,8 @@
 
     python -m mmlearn train glide-lesson --size laptop
 
-The base alone, at the size that is shipped, on a small part of the world: four nouns by
-one artist and two shapes in two colours, each alone on white.
+The base alone, as large as the one that is shipped, on a small part of the world: four
+nouns by one artist and two shapes in two colours, each alone on white.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def untrained(size: str, seed: int) -> GLIDE:
     """A base alone."""
     recipe_of("the GLIDE chapter", size, RECIPES)
     return GLIDE.from_size(
-        "laptop" if size == "gpu" else size, upsampler=False, seed=seed
+        "smoke" if size == "smoke" else "lesson", upsampler=False, seed=seed
     )
 
 
