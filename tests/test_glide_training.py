@@ -147,7 +147,10 @@ def test_the_upsampler_sees_scenes_and_their_small_pictures(shown, monkeypatch):
 def test_the_base_takes_its_lessons_in_order(shown, monkeypatch):
     plan = planned(monkeypatch, "base")
     assert plan.loss is recipe.base_loss
-    told = {index: plan.batches(index)[2:] for index in (0, 14, 15, 34, 35, 69, 70, 99)}
+    told = {
+        index: plan.batches(index)[2:]
+        for index in (0, 8, 9, 15, 16, 28, 29, 51, 52, 85, 86, 99)
+    }
     assert [*told.values()] == [
         (lesson.hushed, lesson.noisy) for lesson in recipe.COURSE for _ in range(2)
     ]
@@ -159,14 +162,22 @@ def test_the_base_takes_its_lessons_in_order(shown, monkeypatch):
         return {
             "places": {r.background for r in records},
             "kinds": {r.kind for r in records},
+            "relations": {r.relation for r in records},
+            "painted": {(i.noun, i.colour) for i in items if not i.artist},
             "artists": {item.artist for item in items if item.artist},
             "nouns": {item.noun for item in items if item.artist},
         }
 
-    few, plain, everything = seen(range(15)), seen(range(15, 35)), seen(range(35, 100))
-    assert few["places"] == {"white"} and few["artists"] == {"noto"}
-    assert few["nouns"] == set(recipe.FEW["things"])
-    assert few["kinds"] == plain["kinds"] == {"single", "pair", "relation"}
+    four, more, few = seen(range(9)), seen(range(9, 16)), seen(range(16, 29))
+    plain, everything = seen(range(29, 52)), seen(range(52, 100))
+    for early in (four, more, few):
+        assert early["places"] == {"white"}
+        assert early["kinds"] == {"single", "pair", "relation"} == plain["kinds"]
+    assert not four["nouns"] and not more["nouns"]
+    assert four["relations"] == {"left of", "right of", None}
+    assert more["relations"] == {*GRAMMAR.relations, None}
+    assert len(four["painted"]) == 4 and len(more["painted"]) == 15  # one is held out
+    assert few["artists"] == {"noto"} and few["nouns"] == set(recipe.FEW["things"])
     assert plain["places"] == {"white", "grey", "light blue", "lavender"}
     assert everything["places"] == set(PLACES) and len(everything["artists"]) == 3
     assert everything["kinds"] == {"single", "pair", "relation", "count"}
@@ -181,10 +192,10 @@ def test_no_recipe_sees_the_scenes_that_the_last_part_begins_with():
 def test_two_processes_see_in_a_step_what_one_sees(shown, monkeypatch):
     for name in ("base", "upsampler"):
         plan = planned(monkeypatch, name)
-        whole = plan.batches(15)  # the first step of the second lesson
+        whole = plan.batches(16)  # the first step of the third lesson
         with monkeypatch.context() as patch:
             patch.setattr(distributed, "world", lambda: 2)
-            halves = [plan.batches(2 * 15 + rank) for rank in (0, 1)]
+            halves = [plan.batches(2 * 16 + rank) for rank in (0, 1)]
         for parts in zip(whole, *halves, strict=True):
             both, *each = parts
             if isinstance(both, torch.Tensor):

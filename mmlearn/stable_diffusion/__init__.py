@@ -10,10 +10,11 @@ Three networks: `vae` makes pictures small and large again, `text_encoder`, CLIP
 tower, reads the words, and `unet` takes the noise out of latents. They are trained one
 after the other: the tower was with CLIP, then the autoencoder on pictures alone, then
 the U-Net on latents and words. Read the files in this order: `mmlearn.nn.autoencoder`,
-`spatial_transformer`, `latent_unet`; then here latents, text, config, sizes, sampling,
-painting, model; then walk, keys, diffusers_layout, published.
+`spatial_transformer`, `latent_unet`; then here latents, autoencoders, text, config,
+sizes, sampling, painting, model; then walk, keys, diffusers_layout, published.
 """
 
+from mmlearn.stable_diffusion.autoencoders import load_autoencoder, save_autoencoder
 from mmlearn.stable_diffusion.config import StableDiffusionConfig
 from mmlearn.stable_diffusion.latents import (
     composed,
@@ -46,7 +47,9 @@ __all__ = [
     "grid",
     "latent_mask",
     "lerp",
+    "load_autoencoder",
     "measure_scale",
+    "save_autoencoder",
     "slerp",
     "states",
     "without_hole",
