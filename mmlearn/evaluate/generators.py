@@ -174,11 +174,13 @@ def _glide_prompts() -> list[Prompt]:
 
 
 def _glide_training(n: int, seed: int, size: int) -> world.Batch:
-    from mmlearn.train.recipes.glide import FIRST, RECIPES, TAUGHT
+    from mmlearn.train.recipes.glide import ALL, COURSE, RECIPES, TAUGHT
 
     part = RECIPES["laptop"]["base"]
-    easy = int(FIRST * part.steps) * part.batch  # these showed one thing on white
-    return world.scenes(n, seed, size, start=easy, grammar=TAUGHT)
+    before = max(lesson.until for lesson in COURSE if lesson.shows is not ALL)
+    first = int(before * part.steps) * part.batch  # the earlier ones showed less
+    grammar = replace(TAUGHT, **ALL)
+    return world.scenes(n, seed, size, start=first, grammar=grammar)
 
 
 def _glide_aims(*asked) -> list[dict]:
