@@ -71,7 +71,7 @@ def test_the_parts_are_the_lesson_s_and_the_shipped_ones_are_as_large(large):
     for part in ("base", "upsampler"):
         config = getattr(wanted, part).config
         assert large.stage(part).config == config
-        heads = {"head_width": 16, "text_heads": 4} if part == "base" else {}
+        heads = {"head_width": 16} if part == "base" else {}
         smaller = replace(config, context=24, **heads)
         assert smaller == getattr(shipped, part).config
     alone = lesson.untrained("laptop", 0).base.state_dict()
