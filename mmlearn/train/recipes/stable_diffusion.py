@@ -6,7 +6,7 @@ The autoencoder comes first, by the recipe `autoencoder` into ``out/autoencoder`
 that is there goes on, and a finished one is taken as it is. The text tower is that of
 the shipped CLIP. Both are frozen, and so pictures and captions are encoded before the
 U-Net sees them, some thousands at a time: see `Encoded`. The scenes are GLIDE's, in
-GLIDE's order: few things in all relations first, then all things. One caption in ten is
+GLIDE's order: four things in two relations first, then more. One caption in ten is
 left out. What is saved in ``out/model`` is the whole model.
 """
 
@@ -27,7 +27,7 @@ from mmlearn.train.precision import autocast
 from mmlearn.train.randomness import mix
 from mmlearn.train.recipes import autoencoder
 from mmlearn.train.recipes.autoencoder import trained_clip
-from mmlearn.train.recipes.glide import TAUGHT, Lesson, Part, lesson_at, run
+from mmlearn.train.recipes.glide import TAUGHT, Lesson, Part, lesson_at, run, times
 
 # Numbers that `fit` does not use tell apart what is drawn from one seed.
 NOISE, ORDER = 2, 3
@@ -143,9 +143,7 @@ def loss_of(model: StableDiffusion) -> Callable:
     def loss(model: StableDiffusion, batch: tuple, generator: torch.Generator):
         latents, text, noisy = batch
         text = drop_captions(text, empty, generator)
-        lot = torch.rand(len(latents), generator=generator, device=generator.device)
-        T = model.schedule.T
-        t = (T * lot ** (1 / (1 + noisy))).long().clamp(max=T - 1)
+        t = times(model.schedule.T, len(latents), noisy, generator)
         terms = model.objective.terms(model.unet, (latents, text), t, generator)
         return terms["mse"].mean()
 
