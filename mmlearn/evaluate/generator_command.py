@@ -10,9 +10,7 @@ stands a wall of the pictures it speaks of.
 """
 
 import argparse
-import hashlib
 import importlib
-import json
 import time
 from dataclasses import asdict, replace
 from functools import partial
@@ -29,7 +27,7 @@ from mmlearn.evaluate.generator_request import Request, read
 from mmlearn.evaluate.generator_table import as_lines, hardest
 from mmlearn.evaluate.generator_tools import Tools, load
 from mmlearn.evaluate.judged import Verdict
-from mmlearn.evaluate.prompts import Prompt
+from mmlearn.evaluate.prompts import Prompt, fingerprint
 from mmlearn.evaluate.results import save_result
 from mmlearn.evaluate.wall import wall
 
@@ -39,6 +37,7 @@ GROUPS = {
     None: "not judged: for people to look at",
 }
 SHOWN = 10  # prompts on the wall of a sweep
+AIMED = ("aim", "GLIDE's", "seconds a picture")  # columns of aims, where there are any
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,13 +91,15 @@ def _measured(
         "prompts": (found.prompts, bench.by_prompt),
         "nearest": (found.distances, bench.distances),
     }
-    for part, function, columns in (
-        ("kinds", by_kind, (("scenes", "split", "category"), ())),
-        ("aims", request.generator.aims, (("question",), ("aim",))),
-    ):
-        if rows := function and function(prompts, found.verdicts, tools.card):
-            parts[part] = rows, function
-            print(as_lines(rows, *columns, f"{stem}: {part}"), "", sep="\n")
+    asked = prompts, found.verdicts, tools.card
+    if rows := by_kind(*asked):
+        parts["kinds"] = rows, by_kind
+        names = ("scenes", "split", "category")
+        print(as_lines(rows, names, title=f"{stem}: kinds"), "", sep="\n")
+    if (aims := request.generator.aims) and (rows := aims(*asked, tools)):
+        parts["aims"] = rows, aims
+        more = [name for name in AIMED if any(name in row for row in rows)]
+        print(as_lines(rows, ("question",), more, f"{stem}: aims"), "", sep="\n")
     for part, (rows, function) in parts.items():
         about = first_sentence(function)
         _save(request, tools, f"{stem}-{part}", rows, about, "bench", prompts, began)
@@ -247,8 +248,7 @@ def _save(
 
     settings, pictures: how, and how many at once; the request's own where None.
     """
-    listed = json.dumps([p.to_dict() for p in prompts], sort_keys=True)
-    asked = {"n": len(prompts), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
+    asked = {"n": len(prompts), "sha256": fingerprint(prompts)}
     only = "" if request.own else f" --only {claim}"
     how = request.how
     path = save_result(

@@ -22,6 +22,7 @@ SET = {  # what a claim sets itself
     "guidance": ("guidance",),
     "steps": ("steps", "sampler"),
     "clip-guidance": ("guidance", "steps", "sampler"),
+    "speed": ("sampler",),
 }
 
 

@@ -7,6 +7,7 @@ A model of the book is whatever draws pictures from sentences in one way (`Draws
 is loaded when it is asked for, not before.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -56,7 +57,8 @@ class Generator:
     drawn at ``size`` pixels. steps, guidance, sampler: what it is asked with unless
     one says otherwise.
     claims: what it alone is measured for, name to module (`generator_claims`). aims:
-    (prompts, verdicts, card) to a table of what was hoped of it and what came of it.
+    (prompts, verdicts, card, tools) to a table of what was hoped of it and what came
+    of it; tools: `generator_tools.Tools`.
     plan: how much of it is measured, where that differs from `generator_request.Plan`.
     """
 
@@ -166,6 +168,12 @@ def _load_glide(directory: Path) -> Draws:
     return GLIDE.from_pretrained(directory)
 
 
+def _load_stable_diffusion(directory: Path) -> Draws:
+    from mmlearn.stable_diffusion import StableDiffusion
+
+    return StableDiffusion.from_pretrained(directory)
+
+
 def _glide_prompts() -> list[Prompt]:
     from mmlearn.evaluate.scene_prompts import scene_prompts
     from mmlearn.glide.grammar import GRAMMAR
@@ -174,18 +182,46 @@ def _glide_prompts() -> list[Prompt]:
 
 
 def _glide_training(n: int, seed: int, size: int) -> world.Batch:
-    from mmlearn.train.recipes.glide import ALL, COURSE, RECIPES, TAUGHT
+    from mmlearn.train.recipes.glide import RECIPES
 
     part = RECIPES["laptop"]["base"]
-    before = max(lesson.until for lesson in COURSE if lesson.shows is not ALL)
-    first = int(before * part.steps) * part.batch  # the earlier ones showed less
+    first = int(_easier() * part.steps) * part.batch
+    return _of_last_lessons(first, n, seed, size)
+
+
+def _stable_diffusion_training(n: int, seed: int, size: int) -> world.Batch:
+    from mmlearn.train.recipes.stable_diffusion import RECIPES
+
+    plan = RECIPES["laptop"]
+    chunk = math.ceil(_easier() * plan.steps / (plan.rows * plan.epochs))
+    return _of_last_lessons(chunk * plan.rows * plan.batch, n, seed, size)
+
+
+def _easier() -> float:
+    """How much of GLIDE's course is over when all is shown that ever is."""
+    from mmlearn.train.recipes.glide import ALL, COURSE
+
+    return max(lesson.until for lesson in COURSE if lesson.shows is not ALL)
+
+
+def _of_last_lessons(first: int, n: int, seed: int, size: int) -> world.Batch:
+    """The course's scenes from number ``first`` on, where it shows all."""
+    from mmlearn.train.recipes.glide import ALL, TAUGHT
+
     grammar = replace(TAUGHT, **ALL)
     return world.scenes(n, seed, size, start=first, grammar=grammar)
 
 
-def _glide_aims(*asked) -> list[dict]:
+def _glide_aims(prompts, verdicts, card, tools) -> list[dict]:
     """What was hoped of GLIDE before it was trained, and what came of it."""
     from mmlearn.evaluate.glide_aims import aims
+
+    return aims(prompts, verdicts, card)
+
+
+def _stable_diffusion_aims(*asked) -> list[dict]:
+    """What was hoped of Stable Diffusion, and what came of it, beside GLIDE's."""
+    from mmlearn.evaluate.stable_diffusion_aims import aims
 
     return aims(*asked)
 
@@ -196,6 +232,15 @@ GLIDE_CLAIMS = {
     "break": "mmlearn.evaluate.glide_breaks",
     "clip-guidance": "mmlearn.evaluate.glide_guidance",
     "stages": "mmlearn.evaluate.glide_stages",
+}
+STABLE_DIFFUSION_CLAIMS = {
+    "relations": GLIDE_CLAIMS["relations"],
+    "inpainting": GLIDE_CLAIMS["inpainting"],
+    "reconstruction": "mmlearn.evaluate.stable_diffusion_reconstruction",
+    "negative": "mmlearn.evaluate.stable_diffusion_negative",
+    "walk": "mmlearn.evaluate.stable_diffusion_walk",
+    "break": "mmlearn.evaluate.stable_diffusion_breaks",
+    "speed": "mmlearn.evaluate.stable_diffusion_speed",
 }
 GENERATORS = {
     "text-to-image": Generator(
@@ -214,5 +259,15 @@ GENERATORS = {
         claims=GLIDE_CLAIMS,
         aims=_glide_aims,
         plan={"samples": 2, "each": 1, "scales": (0, 1, 2, 3, 6)},
+    ),
+    "stable-diffusion": Generator(
+        "stable-diffusion",
+        _load_stable_diffusion,
+        _glide_prompts,
+        _stable_diffusion_training,
+        guidance=3.0,
+        claims=STABLE_DIFFUSION_CLAIMS,
+        aims=_stable_diffusion_aims,
+        plan={"samples": 2, "each": 1, "scales": (0, 1, 1.5, 2, 3, 4, 6)},
     ),
 }

@@ -22,26 +22,34 @@ AIMS = (  # question, aim, category, kinds of scene, split of the prompts
 
 
 def aims(
-    prompts: Sequence[Prompt], verdicts: Sequence[Verdict], card: Card | None = None
+    prompts: Sequence[Prompt],
+    verdicts: Sequence[Verdict],
+    card: Card | None = None,
+    hoped: Sequence[tuple] = AIMS,
 ) -> list[dict]:
     """What was hoped of GLIDE before it was trained, and what came of it.
 
+    hoped: rows as in `AIMS`, which another model may have of its own.
     A row an aim, as `table` makes them: share, and corrected by the judge's card. met:
     whether the corrected share, or the plain one where there is no card, reaches the
     aim; None where there was none. Aims that no prompt asks about are left out.
     """
     rows = []
-    for question, aim, category, kinds, split in AIMS:
+    for question, aim, category, kinds, split in hoped:
         own = of(prompts, verdicts, lambda p, k=kinds: p.record.kind in k, split=split)
         if not any(category in _categories(v) for v in own):
             continue
         row = row_of(
             {"question": question, "aim": aim, "met": None}, own, category, card
         )
-        corrected = row.get("corrected")
-        share = row["share"] if corrected is None else corrected
-        rows.append(row | {"met": None if aim is None else share >= aim})
+        rows.append(row | {"met": None if aim is None else score(row) >= aim})
     return rows
+
+
+def score(row: dict) -> float:
+    """The share of a row, corrected by the judge's card where it can be."""
+    corrected = row.get("corrected")
+    return row["share"] if corrected is None else corrected
 
 
 def _categories(verdict: Verdict) -> set[str]:

@@ -26,7 +26,10 @@ MARGIN = 1 / 64  # of the picture: the hole is so much wider than the thing
 
 
 def measure(request: Request, tools: Tools) -> Claim:
-    """The claim of ``python -m mmlearn evaluate glide --only inpainting``."""
+    """The claim of ``python -m mmlearn evaluate glide --only inpainting``.
+
+    Of Stable Diffusion, which is taught the same world, it is the same.
+    """
     from mmlearn.glide.grammar import GRAMMAR
 
     prompts = hole_prompts(GRAMMAR, request.plan.own)

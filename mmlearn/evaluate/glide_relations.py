@@ -30,7 +30,10 @@ Pair = tuple[Prompt, Prompt]
 
 
 def measure(request: Request, tools: Tools) -> Claim:
-    """The claim of ``python -m mmlearn evaluate glide --only relations``."""
+    """The claim of ``python -m mmlearn evaluate glide --only relations``.
+
+    Of Stable Diffusion, which is taught the same world, it is the same.
+    """
     from mmlearn.glide.grammar import GRAMMAR
 
     pairs = pairs_of(GRAMMAR, request.plan.own)

@@ -9,8 +9,10 @@ program; one without is for human raters only.
 """
 
 import csv
+import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,12 @@ class Prompt:
         """What stands in data/prompts: plain words, lists and numbers."""
         record = None if self.record is None else self.record.to_dict()
         return {name: getattr(self, name) for name in _FIELDS[:4]} | {"record": record}
+
+
+def fingerprint(prompts: Sequence[Prompt]) -> str:
+    """The SHA-256 of a list of prompts, by which results know that they asked alike."""
+    listed = json.dumps([p.to_dict() for p in prompts], sort_keys=True)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def held_out_rules(record: Scene) -> tuple[str, ...]:
