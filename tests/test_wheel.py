@@ -16,7 +16,10 @@ DECLARED = {"torch", "numpy", "PIL", "einops", "safetensors", "matplotlib", "tqd
 DECLARED |= {"ipywidgets", "IPython"}
 FOR_NOTEBOOKS = {"papermill", "nbformat", "nbconvert"}
 OPTIONAL = {"psutil"}  # asked for behind a try, or where a kernel brings it
-MAKERS = {"make_artwork.py": {"resvg_py"}}  # it drew the artwork, once
+MAKERS = {
+    "make_artwork.py": {"resvg_py"},  # it drew the artwork, once
+    "stable_diffusion_peer.py": {"diffusers"},  # timed beside it, where there is one
+}
 
 SCRIPT = """
 import sys, mmlearn as mm
