@@ -84,9 +84,9 @@ class Encoded:
         """The lesson of GLIDE's course at the beginning of a chunk."""
         return lesson_at(chunk * self.length / self.steps)
 
-    def __call__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Lesson]:
-        """Batch number ``index``: latents (n, c, h, w), states (n, t, width), at which
-        of them each caption ends (n,), and the lesson."""
+    def __call__(self, index: int) -> tuple[Tensor, Tensor, float]:
+        """Batch number ``index``: latents (n, c, h, w), states (n, t, width), and how
+        the lesson draws the times."""
         step, rank = divmod(index, distributed.world())
         chunk, step = divmod(step, self.length)
         epoch, row = divmod(step, self.plan.rows)
@@ -97,22 +97,22 @@ class Encoded:
         if self._held != (chunk, rank):
             self._chunk = ()  # there need not be room for two
             self._held, self._chunk = (chunk, rank), self.encode(chunk, rank)
-        latents, text, ends = (x[rows, torch.arange(len(rows))] for x in self._chunk)
-        return latents.float(), text.float(), ends, self.lesson(chunk)
+        latents, text = (x[rows, torch.arange(len(rows))] for x in self._chunk)
+        return latents.float(), text.float(), self.lesson(chunk).noisy
 
     def columns(self, rank: int) -> slice:
         """Which scenes of each row are a process's own."""
         own = self.plan.batch // distributed.world()
         return slice(rank * own, (rank + 1) * own)
 
-    def encode(self, chunk: int, rank: int = 0) -> tuple[Tensor, ...]:
-        """A chunk's latents (rows, n, c, h, w), states (rows, n, t, width) and where
-        captions end (rows, n)."""
+    def encode(self, chunk: int, rank: int = 0) -> tuple[Tensor, Tensor]:
+        """A chunk's latents (rows, n, c, h, w) and states (rows, n, t, width)."""
         rows = [self.encode_row(chunk, row, rank) for row in range(self.plan.rows)]
-        return tuple(torch.stack(found) for found in zip(*rows, strict=True))
+        latents, text = zip(*rows, strict=True)
+        return torch.stack(latents), torch.stack(text)
 
     @torch.no_grad()
-    def encode_row(self, chunk: int, row: int, rank: int = 0) -> tuple[Tensor, ...]:
+    def encode_row(self, chunk: int, row: int, rank: int = 0) -> tuple[Tensor, Tensor]:
         """One row of a chunk, in half precision."""
         columns = self.columns(rank)
         start = (chunk * self.plan.rows + row) * self.plan.batch + columns.start
@@ -127,10 +127,8 @@ class Encoded:
         # In bf16 the encoder takes less than half as long.
         with autocast("bf16", self.device):
             latents = self.model.encode(scenes.images, lots)
-            tokens = self.model.tokenize(scenes.captions)
-            text = self.model.read(tokens)
-        ends = (tokens == self.model.tokenizer.eot).int().argmax(dim=1)
-        return latents.half().cpu(), text.half().cpu(), ends.cpu()
+            text = self.model.encode_text(scenes.captions)
+        return latents.half().cpu(), text.half().cpu()
 
 
 def loss_of(model: StableDiffusion) -> Callable:
@@ -143,30 +141,13 @@ def loss_of(model: StableDiffusion) -> Callable:
         empty = model.encode_text([""])
 
     def loss(model: StableDiffusion, batch: tuple, generator: torch.Generator):
-        latents, text, ends, lesson = batch
-        text = hushed_states(text, empty, ends, lesson.hushed, generator)
+        latents, text, noisy = batch
         text = drop_captions(text, empty, generator)
-        t = times(model.schedule.T, len(latents), lesson.noisy, generator)
+        t = times(model.schedule.T, len(latents), noisy, generator)
         terms = model.objective.terms(model.unet, (latents, text), t, generator)
         return terms["mse"].mean()
 
     return loss
-
-
-def hushed_states(
-    text: Tensor, empty: Tensor, ends: Tensor, share: float, generator: torch.Generator
-) -> Tensor:
-    """States (n, t, width), of about a share of them only those of the words.
-
-    From its end on (ends, (n,)) a caption's states have heard all of it, and say the
-    same wherever they are read. That is found first, and then two half-breeds are drawn
-    where two things are asked for. So in GLIDE's lessons they are withheld: there stand
-    those of the empty caption (1, t, width).
-    """
-    lot = torch.rand(len(text), 1, 1, generator=generator, device=generator.device)
-    after = torch.arange(text.shape[1], device=ends.device) >= ends[:, None]
-    withheld = (lot.to(text.device) < share) & after[:, :, None].to(text.device)
-    return torch.where(withheld, empty.to(text), text)
 
 
 def untrained(size: str, seed: int, vae_of: Path, skip: int = 0) -> StableDiffusion:
