@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from painter import PX, Painter, fits, shares
 from PIL import Image
 from tiny_glide import randomised
 from torch import nn
@@ -28,9 +29,7 @@ from mmlearn.evaluate.generator_bench import Settings
 from mmlearn.evaluate.generator_kinds import by_kind
 from mmlearn.evaluate.generators import GENERATORS
 from mmlearn.evaluate.glide_aims import AIMS, aims
-from mmlearn.evaluate.judged import judge_readings
 from mmlearn.evaluate.prompts import held_out_rules
-from mmlearn.evaluate.reading import Reading
 from mmlearn.evaluate.scene_prompts import SEED, scene_prompts
 from mmlearn.glide import GLIDE
 from mmlearn.glide.grammar import GRAMMAR
@@ -40,60 +39,12 @@ from mmlearn.world.grammar import compose
 from mmlearn.world.render import draw
 from mmlearn.world.splits import held_out
 
-PX = 32
 PROMPTS = scene_prompts(GRAMMAR)
 FEW = scene_prompts(GRAMMAR, 3, 1)
 PAIRS = related.pairs_of(GRAMMAR, 8)
 HOLES = filled.hole_prompts(GRAMMAR, 6)
 HOW = Settings(samples=1, steps=2, guidance=3.0, sampler="ddim")
 CARD = {"relation": {"sensitivity": (90, 100), "specificity": (90, 100)}}
-
-
-class Painter(nn.Module):
-    """Draws the record of each prompt, or what ``change`` makes of it.
-
-    change(record, options) -> the record that is drawn. told: picture to record, of all
-    that the stand-in judge may be shown.
-    """
-
-    image_size = PX
-
-    def __init__(self, prompts, change=lambda record, options: record):
-        super().__init__()
-        self.prompts, self.change = {p.text: p.record for p in prompts}, change
-        self.told = {}
-        self.known([p.record for p in prompts])
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def known(self, records):
-        images = draw(records, PX) if records else torch.empty(0)
-        self.told |= {x.numpy().tobytes(): r for x, r in zip(images, records)}  # noqa: B905
-        return images
-
-    def generate(self, prompts, **options):
-        records = [self.prompts[text] for text in prompts]
-        return self.known([self.change(r, options) for r in records])
-
-    def judge(self, images, records, prompts):
-        """What a picture was drawn from; an unknown one shows nothing."""
-        nothing = replace(Reading.of(PROMPTS[0].record), found=(), background="sea")
-        found = (self.told.get(image.numpy().tobytes()) for image in images)
-        readings = [Reading.of(r) if r else nothing for r in found]
-        return judge_readings(records, readings, prompts)
-
-
-def shares(claim):
-    """{the first columns: share}."""
-    return {tuple(row[n] for n in claim.names): row["share"] for row in claim.rows}
-
-
-def fits(claim):
-    """Whether a wall can be made of it."""
-    n, ways = claim.images.shape[:2]
-    heads = len(claim.heads) == ways
-    return heads and len(claim.verdicts) == n * ways and len(claim.texts) == n
 
 
 # What is asked.
