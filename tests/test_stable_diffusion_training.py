@@ -21,7 +21,6 @@ from mmlearn.train.randomness import mix
 from mmlearn.train.recipes import autoencoder
 from mmlearn.train.recipes import stable_diffusion as recipe
 from mmlearn.train.recipes.autoencoder import Looks
-from mmlearn.train.recipes.glide import COURSE
 
 PLAN = recipe.RECIPES["smoke"]
 CPU = torch.device("cpu")
@@ -226,13 +225,14 @@ def test_processes_encode_their_own_columns_and_see_what_one_would(model, monkey
     assert [half[2] for half in halves] == [noisy, noisy]
 
 
-def test_the_scenes_go_through_glides_course(model):
+def test_the_scenes_go_through_the_course(model):
     plan = replace(PLAN, rows=64, epochs=6)
     whole = recipe.Encoded(model, plan, 15_000, 0, CPU)
     lessons = [whole.lesson(chunk) for chunk in range(-(-15_000 // whole.length))]
     assert lessons == sorted(lessons, key=lambda lesson: lesson.until)
     shares = [lesson.shows["kinds"].count("relation") for lesson in lessons]
-    assert shares[-1] > 0 and {x.until for x in lessons} == {x.until for x in COURSE}
+    ends = {lesson.until for lesson in lessons}
+    assert shares[-1] > 0 and ends == {lesson.until for lesson in recipe.COURSE}
 
 
 # --- the U-Net

@@ -13,7 +13,7 @@ One caption in five is left out throughout. What is saved in
 ``out/model`` is one GLIDE that draws and fills holes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,9 +136,9 @@ COURSE = (
 )
 
 
-def lesson_at(progress: float) -> Lesson:
+def lesson_at(progress: float, course: Sequence[Lesson] = COURSE) -> Lesson:
     """The lesson after a part of the course, 0 … 1."""
-    return next(lesson for lesson in COURSE if progress < lesson.until)
+    return next(lesson for lesson in course if progress < lesson.until)
 
 
 @dataclass(frozen=True)
