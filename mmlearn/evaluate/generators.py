@@ -7,7 +7,6 @@ A model of the book is whatever draws pictures from sentences in one way (`Draws
 is loaded when it is asked for, not before.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -182,33 +181,29 @@ def _glide_prompts() -> list[Prompt]:
 
 
 def _glide_training(n: int, seed: int, size: int) -> world.Batch:
-    from mmlearn.train.recipes.glide import RECIPES
+    from mmlearn.train.recipes.glide import ALL, COURSE, RECIPES
 
     part = RECIPES["laptop"]["base"]
-    first = int(_easier() * part.steps) * part.batch
-    return _of_last_lessons(first, n, seed, size)
+    before = max(lesson.until for lesson in COURSE if lesson.shows is not ALL)
+    first = int(before * part.steps) * part.batch  # the earlier ones showed less
+    return _of_lesson(ALL, n, seed, size, first)
 
 
 def _stable_diffusion_training(n: int, seed: int, size: int) -> world.Batch:
-    from mmlearn.train.recipes.stable_diffusion import RECIPES
+    from mmlearn.train.recipes.stable_diffusion import RECIPES, Encoded
 
     plan = RECIPES["laptop"]
-    chunk = math.ceil(_easier() * plan.steps / (plan.rows * plan.epochs))
-    return _of_last_lessons(chunk * plan.rows * plan.batch, n, seed, size)
+    run = Encoded(None, plan, plan.steps, seed)
+    shown = [run.lesson(chunk).shows for chunk in range(plan.steps // run.length)]
+    first = shown.index(shown[-1]) * plan.rows * plan.batch
+    return _of_lesson(shown[-1], n, seed, size, first)
 
 
-def _easier() -> float:
-    """How much of GLIDE's course is over when all is shown that ever is."""
-    from mmlearn.train.recipes.glide import ALL, COURSE
+def _of_lesson(shows: dict, n: int, seed: int, size: int, first: int) -> world.Batch:
+    """Scenes of training from number ``first`` on, in a lesson of a course."""
+    from mmlearn.train.recipes.glide import TAUGHT
 
-    return max(lesson.until for lesson in COURSE if lesson.shows is not ALL)
-
-
-def _of_last_lessons(first: int, n: int, seed: int, size: int) -> world.Batch:
-    """The course's scenes from number ``first`` on, where it shows all."""
-    from mmlearn.train.recipes.glide import ALL, TAUGHT
-
-    grammar = replace(TAUGHT, **ALL)
+    grammar = replace(TAUGHT, **shows)
     return world.scenes(n, seed, size, start=first, grammar=grammar)
 
 
