@@ -9,9 +9,11 @@ from mmlearn.show.comparison import dots
 from mmlearn.show.diagram_book import book_map
 from mmlearn.show.diagram_clip import clip_figure
 from mmlearn.show.diagram_glide import glide_figure
+from mmlearn.show.diagram_stable_diffusion import stable_diffusion_figure
 from mmlearn.show.diagram_unet import unet_diagram
 from mmlearn.show.figures import COLOURS, INK, PAPER, axes, figure, to_image
 from mmlearn.show.mask_painter import Painter, painter
+from mmlearn.show.moving import animation
 from mmlearn.show.pictures import grid, images
 from mmlearn.show.tables import table
 from mmlearn.show.widgets import widget
@@ -21,6 +23,7 @@ __all__ = [
     "INK",
     "PAPER",
     "Painter",
+    "animation",
     "axes",
     "bars",
     "book_map",
@@ -33,6 +36,7 @@ __all__ = [
     "lines",
     "matrix",
     "painter",
+    "stable_diffusion_figure",
     "table",
     "to_image",
     "unet_diagram",
