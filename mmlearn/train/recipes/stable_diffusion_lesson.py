@@ -68,9 +68,17 @@ class Encoded:
         return self.latents[chosen], self.text[self.said[chosen]]
 
 
-def scenes(n: int, seed: int, size: int, start: int = 0, split: str = "train"):
-    """``n`` of the lesson's scenes, with pictures of ``size`` px: a `world.Batch`."""
-    options = {"start": start, "grammar": GRAMMAR, "split": split}
+def scenes(
+    n: int,
+    seed: int,
+    size: int,
+    start: int = 0,
+    split: str = "train",
+    grammar: world.Grammar = GRAMMAR,
+) -> world.Batch:
+    """``n`` of the lesson's scenes, or of another grammar's, with pictures of ``size``
+    px."""
+    options = {"start": start, "grammar": grammar, "split": split}
     return world.scenes(n, seed, size, **options)
 
 
@@ -99,27 +107,30 @@ def untrained(
     return model.to(device, memory_format=torch.channels_last)
 
 
-def words() -> frozenset[str]:
-    """The words that the lesson's captions say."""
+def words(grammar: world.Grammar = GRAMMAR) -> frozenset[str]:
+    """The words that the lesson's captions say, or another grammar's."""
     # Of some seventy different ones, each comes several times.
-    said = (world.caption(world.compose(GRAMMAR, 0, i)) for i in range(500))
+    said = (world.caption(world.compose(grammar, 0, i)) for i in range(500))
     return frozenset(word for caption in said for word in split_words(caption))
 
 
 @torch.no_grad()
-def encode(model: StableDiffusion, n: int, seed: int) -> Encoded:
-    """The lesson's first ``n`` scenes, encoded: each latent is drawn once."""
-    captions, latents = [], []
+def encode(
+    model: StableDiffusion, n: int, seed: int, grammar: world.Grammar = GRAMMAR
+) -> Encoded:
+    """The lesson's first ``n`` scenes, or a grammar's: each latent is drawn once."""
+    captions, latents, size = [], [], model.image_size
     with progress.bar(n, "scene", desc="encoding", delay=2, leave=False) as line:
         for start in range(0, n, AT_ONCE):
-            some = scenes(min(AT_ONCE, n - start), seed, model.image_size, start)
-            numbers = range(start, start + len(some.images))
+            many = min(AT_ONCE, n - start)
+            some = scenes(many, seed, size, start, grammar=grammar)
+            numbers = range(start, start + many)
             # In bf16 the encoder takes less than half as long.
             with autocast("bf16", model.device):
                 drawn = model.encode(some.images, lots(seed, numbers))
             latents.append(drawn.float().cpu())
             captions += some.captions
-            line.update(len(some.images))
+            line.update(many)
     different = sorted(set(captions))
     place = {caption: i for i, caption in enumerate(different)}
     text = model.encode_text(different).cpu()
