@@ -110,8 +110,7 @@ def test_a_models_unet_begins_anew_and_the_rest_is_its_own(tmp_path):
     for part, same in (("vae", True), ("text_encoder", True), ("unet", False)):
         old, new = (getattr(m, part).state_dict() for m in (first, model))
         assert all(torch.equal(old[k], x) for k, x in new.items()) == same, part
-    other = lesson.untrained("laptop", 1, tmp_path / "model")
-    again = lesson.untrained("laptop", 0, tmp_path / "model")
+    again, other = (lesson.untrained("smoke", seed) for seed in (0, 1))
     weight = model.unet.first.weight
     assert torch.equal(weight, again.unet.first.weight)
     assert not torch.equal(weight, other.unet.first.weight)
