@@ -66,9 +66,9 @@ def in_latents(answer) -> str | None:
     other = 0.4 * other[:3, :, :16]
     mine = answer(stand_ins.encode, stand_ins.decode, first.clone())
     latents, given = stand_ins.encode(first), stand_ins.encode(other)
-    scale = 1 / latents.std().item()
     if hint := mistakes.wrong_scale(getattr(mine, "scale", None), latents, first):
         return hint
+    scale = float(mine.scale)
     z = shaped(mine.encode(other.clone()), *given.shape, what="what encode gives")
     wrong = {
         "encode gives latents of the autoencoder's own size: multiply by the scale": (
