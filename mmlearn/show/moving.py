@@ -1,8 +1,8 @@
 """A moving picture that any page plays: a PNG with more than one frame.
 
-An animated PNG is a PNG. Wherever a picture of a notebook is shown, in JupyterLab, in an
-exported page, on GitHub, it moves, without a script and without a kernel; a viewer that
-knows no animation shows the first frame.
+An animated PNG is a PNG. Wherever a notebook's picture is shown, in JupyterLab or on an
+exported page, it moves, without a script and without a kernel; a viewer that knows no
+animation shows the first frame.
 """
 
 import base64
