@@ -32,7 +32,7 @@ class Sampling:
     """
 
     steps: int = 20
-    guidance: float = 4.0
+    guidance: float = 3.0
     sampler: str = "dpmpp_2m"
     strength: float = 1.0
     callback: Callable | None = None
