@@ -92,7 +92,7 @@ def test_guidance_goes_from_the_empty_prompt_towards_the_prompt(predicts, seen):
             model.unet(x, torch.tensor([t]), model.encode_text([prompt]))
             for prompt in ("a red star", "")
         )
-        said, (alpha, sigma) = free + 4 * (told - free), model.schedule.level(t, x)
+        said, (alpha, sigma) = free + 3 * (told - free), model.schedule.level(t, x)
         wanted = (
             (x - sigma * said) / alpha
             if predicts == "eps"
