@@ -1,15 +1,20 @@
 """`python -m mmlearn notebooks`: fresh outputs whole or not at all, measured cards."""
 
+import base64
+import io
 import json
 
 import nbformat
+import numpy as np
 import pytest
 import sample_notebook as sample
 from bs4 import BeautifulSoup  # comes with nbconvert
+from PIL import Image
 
+from mmlearn import world
 from mmlearn.__main__ import main
 from mmlearn.check.lint import lint
-from mmlearn.notebooks import header, page, project
+from mmlearn.notebooks import header, page, project, refresh
 from mmlearn.notebooks.refresh import clean_text, with_outputs
 
 
@@ -116,3 +121,48 @@ def test_pages_escape_alt_text(tmp_path):
     page.write_html(notebook, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert BeautifulSoup(text, "html.parser").img["alt"] == 'a "quoted" <slope>'
+
+
+def test_a_progress_bar_that_was_displayed_is_left_out():
+    bar = "100%|####| 1000/1000 [02:26<00:00,  6.83step/s, loss 0.1177]"
+    outputs = [
+        {"output_type": "display_data", "data": {"text/plain": text}, "metadata": {}}
+        for text in (bar, "50 % of 8 are cats")
+    ]
+    assert refresh.clean_outputs(outputs) == outputs[1:]
+
+
+def as_png(picture: Image.Image, **options) -> str:
+    file = io.BytesIO()
+    picture.save(file, "PNG", **options)
+    return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def opened(png: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(png)))
+
+
+def test_large_pictures_are_committed_in_a_palette_that_nobody_sees():
+    batch = world.scenes(48, 0, 64).images
+    pixels = ((batch + 1) * 127.5).byte().permute(0, 2, 3, 1).flatten(0, 1).numpy()
+    whole = Image.fromarray(pixels)
+    png = as_png(whole)
+    assert len(png) > refresh.LARGE
+    output = {"output_type": "display_data", "data": {"image/png": png}, "metadata": {}}
+    (kept,) = refresh.clean_outputs([output])
+    lighter = kept["data"]["image/png"]
+    assert len(lighter) < 0.6 * len(png) and output["data"]["image/png"] == png
+    assert opened(lighter).size == whole.size
+    seen = np.asarray(opened(lighter).convert("RGB")).astype(float)
+    assert abs(seen - pixels).mean() < 4  # of 255
+    assert refresh.light(lighter) == lighter  # refreshed twice, it is no worse
+
+
+def test_small_and_moving_pictures_stay_as_they_are():
+    lot = np.random.default_rng(0)
+    frames = [Image.fromarray(lot.integers(256, size=(99, 99, 3), dtype="uint8"))] * 1
+    frames += [Image.fromarray(255 - np.asarray(frames[0]))]
+    moving = as_png(frames[0], save_all=True, append_images=frames[1:])
+    small = as_png(frames[0].crop((0, 0, 20, 20)))
+    assert len(moving) > refresh.LARGE and opened(moving).n_frames == 2
+    assert refresh.light(moving) == moving and refresh.light(small) == small
