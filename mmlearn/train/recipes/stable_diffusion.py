@@ -59,8 +59,8 @@ RECIPES = {
 }
 
 # GLIDE's course, in less time: words that come from a CLIP are heard where they belong
-# within some hundred steps of four things, and nothing need be withheld for it. (Trials
-# of 1,200 steps of 32, of one seed, `mmlearn.train.heard`: the twin's caption does 16 %
+# within a thousand steps of four things, and nothing need be withheld for it. (Trials
+# of 1,200 steps of 32, of one seed, not in the repository: the twin's caption does 16 %
 # worse in order and 15 in binding; with the states after a caption's end withheld 26
 # and 7, and whole captions then say nothing.) Numbers and styles, GLIDE's weakest, are
 # asked for more often than there.
