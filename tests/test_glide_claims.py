@@ -19,6 +19,7 @@ from torch import nn
 from mmlearn import world
 from mmlearn.__main__ import main
 from mmlearn.clip import CLIP
+from mmlearn.evaluate import generator_phrases as phrases
 from mmlearn.evaluate import generator_tools
 from mmlearn.evaluate import glide_breaks as broken
 from mmlearn.evaluate import glide_guidance as guided
@@ -193,6 +194,26 @@ def test_relations_tell_a_model_that_reads_order_from_one_that_does_not():
     )
     assert found["the model's, across", "own sentence"] == 1
     assert found["the model's, up", "own sentence"] == 0.5
+
+
+def test_a_phrase_places_both_things_and_a_model_is_asked_in_each_by_itself():
+    asked = {name: phrases.phrased(GRAMMAR, name, 3) for name in phrases.PHRASES}
+    for name, prompts in asked.items():
+        assert all(f" {name} " in p.text for p in prompts)
+        assert all(p.record.relation and not held_out(p.record) for p in prompts)
+    every = [p for prompts in asked.values() for p in prompts]
+    assert len({p.id for p in every}) == len(every) == 24
+    swapped = {p.record: world.twin(p.record, "order") for p in asked["over"]}
+    model = Painter(every, lambda record, options: swapped.get(record, record))
+    claim = phrases.phrases(model, asked, model.judge, HOW)
+    for row in claim.rows:  # one scene may be asked for in several phrases
+        wrong = [p.record in swapped for p in asked[row["phrase"]]]
+        assert row["share"] == pytest.approx(1 - sum(wrong) / 3, abs=1e-3)
+    found = {row["phrase"]: row["share"] for row in claim.rows}
+    assert found["over"] == 0 and found["to the left of"] == 1
+    assert {r["existence"] for r in claim.rows} == {1}
+    assert fits(claim) and len(claim.images) == 24
+    assert claim.prompts[:8] == [prompts[0] for prompts in asked.values()]
 
 
 def test_both_pictures_of_a_pair_start_from_the_same_noise():
@@ -371,7 +392,7 @@ def test_the_command_writes_the_claims_of_glide_alone(
     noised = untrained("smoke", 0).save_pretrained(tmp_path / "noised", {})
     found = SimpleNamespace(find=lambda size, kind: noised)
     monkeypatch.setattr(guided, "weights", found)
-    claims = ("bench", "relations", "inpainting", "break", "clip-guidance")
+    claims = ("bench", "relations", "phrases", "inpainting", "break", "clip-guidance")
     words = ["--weights", str(saved), "--out", str(tmp_path), "--size", "smoke"]
     words += ["--steps", "2", "--only", *claims]
     assert main(["evaluate", "glide", *words]) == 0
@@ -406,7 +427,7 @@ def test_glide_is_asked_with_its_settings_and_shown_what_it_was_trained_on():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--only", "beauty"], "relations, inpainting, break, clip-guidance"),
+        (["--only", "beauty"], "relations, phrases, inpainting, break"),
         (["--only", "clip-guidance", "--steps", "9"], "leave --steps out"),
         (["--only", "relations", "--prompts", "x.csv"], "leave --prompts out"),
     ],

@@ -67,6 +67,32 @@ def test_one_who_does_not_listen_hears_nothing():
         assert own == other > 0, fact
 
 
+def test_a_phrase_is_in_both_captions_and_the_things_have_changed_places():
+    for phrase in heard.PHRASES:
+        grammar = replace(GRAMMAR, relations=TAUGHT.relations)
+        asked = heard.phrased(grammar, phrase, 6)
+        assert len(asked) == 6
+        for scene, own, other in asked:
+            assert own in world.captions(scene) and own != other
+            assert f" {phrase} " in own and f" {phrase} " in other
+            assert sorted(own.split()) == sorted(other.split())
+
+
+def test_one_who_hears_left_alone_does_worse_by_its_twin_alone():
+    def tell(captions: list[str]) -> list[str]:
+        return captions
+
+    def listens(x, t, said):
+        off = [" left of a red " in text for text in said]
+        return x + torch.tensor(off).float()[:, None, None, None]
+
+    found = heard.gaps_by_phrase(OBJECTIVE, listens, tell, show, GRAMMAR, n=24)
+    assert set(found) == {"to the left of", "to the right of", "on the left and"}
+    assert found["to the left of"][0] != found["to the left of"][1]
+    for phrase in ("to the right of", "on the left and"):
+        assert found[phrase][0] == found[phrase][1] > 0
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["heard", "glide", str(tmp_path)])
     with pytest.raises(SystemExit):

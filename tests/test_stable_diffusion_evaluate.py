@@ -72,23 +72,24 @@ def test_stable_diffusion_is_asked_what_glide_is_in_its_own_way():
     assert (LISTED.steps, LISTED.guidance, LISTED.sampler) == (20, 3, "dpmpp_2m")
     assert LISTED.plan["scales"] == (0, 1, 1.5, 2, 3, 4, 6)
     assert PROMPTS == GENERATORS["glide"].prompts()
-    for name in ("relations", "inpainting"):
+    for name in ("relations", "phrases", "inpainting"):
         assert LISTED.claims[name] == GENERATORS["glide"].claims[name]
     for result in ("glide-aims", "glide-bench"):
         assert load_result(result)["prompts"]["sha256"] == fingerprint(PROMPTS)
 
 
 def test_the_nearest_scenes_are_sought_where_training_showed_all():
-    plan = recipe.RECIPES["laptop"]
-    run = recipe.Encoded(None, plan, plan.steps, seed=0)
+    plan, seed = recipe.revised("laptop", 0)
+    run = recipe.Encoded(None, plan, plan.steps, seed, course=recipe.REVISION)
     shown = LISTED.training(6, 0, 16)
     first = shown.records[0].index
     chunk, rest = divmod(first, plan.rows * plan.batch)
     assert rest == 0 and 0 < chunk < plan.steps / run.length - 1
-    last = run.lesson(plan.steps // run.length).shows
-    assert run.lesson(chunk).shows == last != run.lesson(chunk - 1).shows
+    (last,) = run.lesson(plan.steps // run.length).shows
+    assert run.lesson(chunk).shows == (last,) != run.lesson(chunk - 1).shows
     grammar = replace(recipe.TAUGHT, split="train", **last)  # as in `encode_row`
-    assert shown.records == world.scenes(6, 0, 16, start=first, grammar=grammar).records
+    taught = world.scenes(6, seed, 16, start=first, grammar=grammar)
+    assert shown.records == taught.records
     assert {r.kind for r in LISTED.training(40, 0, 16).records} == set(GRAMMAR.kinds)
 
 
@@ -434,6 +435,9 @@ def test_without_diffusers_one_sentence_says_what_to_do(monkeypatch):
 # The command.
 
 
+GLIDES = ("relations", "phrases")  # tried in GLIDE's own tests
+
+
 def test_the_command_writes_the_claims_of_stable_diffusion(
     tmp_path, monkeypatch, capsys
 ):
@@ -445,7 +449,7 @@ def test_the_command_writes_the_claims_of_stable_diffusion(
     model = StableDiffusion.from_size("smoke")
     model.words = None
     saved = model.save_pretrained(tmp_path / "model", {"seed": 0})
-    claims = [name for name in LISTED.claims if name != "relations"]  # GLIDE's own
+    claims = [name for name in LISTED.claims if name not in GLIDES]
     words = ["--weights", str(saved), "--out", str(tmp_path), "--size", "smoke"]
     words += ["--steps", "2", "--only", "bench", *claims]
     assert main(["evaluate", "stable-diffusion", *words]) == 0

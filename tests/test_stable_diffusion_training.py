@@ -235,6 +235,37 @@ def test_the_scenes_go_through_the_course(model):
     assert shares[-1] > 0 and ends == {lesson.until for lesson in recipe.COURSE}
 
 
+def test_every_batch_of_a_mixed_lesson_holds_all_its_worlds(model):
+    plan = replace(PLAN, rows=4, epochs=2, batch=16)
+    shows = ({"kinds": ("single",)}, {"kinds": ("count",), "counts": (4,)})
+    course = [recipe.Mixed(1.0, shows, hushed=0.0, noisy=0.0)]
+    batches = recipe.Encoded(model, plan, 8, 0, CPU, course)
+    captions = []
+    tell = model.encode_text
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "encode_text", lambda x: captions.append(x) or tell(x))
+        _, text, _ = batches(1)
+    four = [["four " in said for said in row] for row in captions]
+    assert four == [[row % 2 == 1] * 16 for row in range(4)]
+    ours = tell([said for row in captions[1::2] for said in row])
+    gap = (text[:, None] - ours).abs().flatten(2).mean(2).min(1).values
+    assert 0 < (gap < 0.5 * gap.max()).sum() < 16
+
+
+def test_the_revision_asks_in_all_relations_and_ends_with_all_the_world(model):
+    plan = recipe.REVISIONS["laptop"]
+    whole = recipe.Encoded(model, plan, plan.steps, 0, CPU, recipe.REVISION)
+    chunks = range(-(-plan.steps // whole.length))
+    ends = {whole.lesson(chunk).until for chunk in chunks}
+    assert ends == {lesson.until for lesson in recipe.REVISION}
+    assert plan.rows % 4 == 0  # so that each world has its share
+    first, *_, last = recipe.REVISION
+    relations = set(recipe.TAUGHT.relations)
+    for shows in first.shows:
+        assert set(shows.get("relations", relations)) == relations
+    assert all("things" not in shows for shows in last.shows)
+
+
 # --- the U-Net
 
 
@@ -274,19 +305,34 @@ def test_only_the_unet_learns(run, model):
     assert all(not torch.equal(before[name], x) for name, x in after.items())
 
 
+def test_the_revision_begins_with_what_the_course_left(run):
+    before = StableDiffusion.from_pretrained(run.out / "unet" / "model")
+    after = StableDiffusion.from_pretrained(run.out / "model")
+    first, second = (m.unet.state_dict() for m in (before, after))
+    near = sum((first[k] - x).abs().mean().item() for k, x in second.items())
+    fresh = recipe.untrained("smoke", 0, run.out / "autoencoder" / "model").unet
+    far = sum(
+        (fresh.state_dict()[k] - x).abs().mean().item() for k, x in second.items()
+    )
+    assert 0 < near < far
+
+
 def test_a_part_trained_alone_is_found_finished(run):
     state = run.out / "autoencoder" / "state.pt"
     assert state.stat().st_mtime_ns == run.alone
     assert {"autoencoder", "stable_diffusion"} <= set(command.known_models())
 
 
-def test_the_card_tells_of_both_parts(run):
+def test_the_card_tells_of_all_parts(run):
     wanted = {"recipe", "commit", "seed", "steps", "seconds", "hardware", "curve"}
     assert {*wanted, "parts", "scores", "sha256"} <= set(run.card)
     assert run.card["recipe"].endswith("train stable-diffusion --size smoke --seed 0")
     parts = run.card["parts"]
-    assert list(parts) == ["autoencoder", "unet"]
-    assert run.card["steps"] == 9 + 10 == sum(p["steps"] for p in parts.values())
+    assert list(parts) == ["autoencoder", "unet", "revision"]
+    assert run.card["steps"] == 9 + 10 + 4 == sum(p["steps"] for p in parts.values())
+    before = weights.load_card(run.out / "unet" / "model")
+    assert before["parts"]["unet"] == parts["unet"]
+    assert list(before["parts"]) == ["autoencoder", "unet"] and before["steps"] == 19
     assert "PSNR in dB" in parts["autoencoder"]["scores"]
     told = [f"{whose} captions" for whose in ("own", "others'", "empty")]
     assert list(run.card["scores"]) == told

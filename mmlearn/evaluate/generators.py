@@ -190,13 +190,13 @@ def _glide_training(n: int, seed: int, size: int) -> world.Batch:
 
 
 def _stable_diffusion_training(n: int, seed: int, size: int) -> world.Batch:
-    from mmlearn.train.recipes.stable_diffusion import RECIPES, Encoded
+    from mmlearn.train.recipes.stable_diffusion import REVISION, Encoded, revised
 
-    plan = RECIPES["laptop"]
-    run = Encoded(None, plan, plan.steps, seed)
+    plan, seed = revised("laptop", seed)
+    run = Encoded(None, plan, plan.steps, seed, course=REVISION)
     shown = [run.lesson(chunk).shows for chunk in range(plan.steps // run.length)]
     first = shown.index(shown[-1]) * plan.rows * plan.batch
-    return _of_lesson(shown[-1], n, seed, size, first)
+    return _of_lesson(*shown[-1], n, seed, size, first)
 
 
 def _of_lesson(shows: dict, n: int, seed: int, size: int, first: int) -> world.Batch:
@@ -223,6 +223,7 @@ def _stable_diffusion_aims(*asked) -> list[dict]:
 
 GLIDE_CLAIMS = {
     "relations": "mmlearn.evaluate.glide_relations",
+    "phrases": "mmlearn.evaluate.generator_phrases",
     "inpainting": "mmlearn.evaluate.glide_inpainting",
     "break": "mmlearn.evaluate.glide_breaks",
     "clip-guidance": "mmlearn.evaluate.glide_guidance",
@@ -230,6 +231,7 @@ GLIDE_CLAIMS = {
 }
 STABLE_DIFFUSION_CLAIMS = {
     "relations": GLIDE_CLAIMS["relations"],
+    "phrases": GLIDE_CLAIMS["phrases"],
     "inpainting": GLIDE_CLAIMS["inpainting"],
     "reconstruction": "mmlearn.evaluate.stable_diffusion_reconstruction",
     "negative": "mmlearn.evaluate.stable_diffusion_negative",

@@ -1,7 +1,7 @@
 """Does it hear? The error of what a caption says, against what its twin would say.
 
     python -m mmlearn.train.heard stable-diffusion runs/stable-diffusion-laptop
-    python -m mmlearn.train.heard glide runs/glide-laptop
+    python -m mmlearn.train.heard glide runs/glide-laptop --phrases
 
 A network that hears a word does worse where another stands in its place. So noisy
 pictures of scenes are shown to it twice, with their own captions and with those of
@@ -10,7 +10,8 @@ who stands left, which thing it is. Much noise is added, where a caption decides
 shows long before pictures are right, within minutes of a training; a fact with a gap
 of nothing for thousands of steps will not come by itself, and the course of lessons in
 `mmlearn.train.recipes.glide` was found so. A run is looked at while it goes on: it is
-the running average that it last saved.
+the running average that it last saved. With --phrases it is asked of who stands where,
+for each way in which captions say it.
 """
 
 import argparse
@@ -55,6 +56,29 @@ def pairs(grammar: Grammar, kind: str, fact: str, n: int) -> list[tuple]:
     return found
 
 
+# The ways in which captions say who stands where.
+PHRASES = (
+    *("to the left of", "to the right of", "on the left and"),
+    *("above", "over", "below", "under", "at the top and"),
+)
+
+
+def phrased(grammar: Grammar, phrase: str, n: int) -> list[tuple]:
+    """``n`` (scene, its caption, its twin's), which say who stands where in a phrase.
+
+    The twin's two things have changed places.
+    """
+    found = []
+    for scene, twin in pairs(grammar, "relation", "order", 6 * n):
+        both = [
+            [said for said in world.captions(record) if f" {phrase} " in said]
+            for record in (scene, twin)
+        ]
+        if all(both):
+            found.append((scene, both[0][0], both[1][0]))
+    return found[:n]
+
+
 @torch.no_grad()
 def error(objective: Objective, network: Callable, x: Tensor, said: Tensor) -> float:
     """The mean squared error at the times `NOISY`, of the same noise for any words."""
@@ -91,6 +115,27 @@ def gaps(
     return found
 
 
+def gaps_by_phrase(
+    objective: Objective,
+    network: Callable,
+    tell: Callable[[list[str]], Tensor],
+    show: Callable[[list], Tensor],
+    grammar: Grammar,
+    n: int = 64,
+) -> dict[str, tuple[float, float]]:
+    """As `gaps`, of the order of two things alone: a phrase to both errors."""
+    found = {}
+    for phrase in PHRASES:
+        if not (asked := phrased(grammar, phrase, n)):
+            continue
+        scenes, own, twins = (list(some) for some in zip(*asked, strict=True))
+        x = show(scenes)
+        found[phrase] = tuple(
+            error(objective, network, x, tell(said)) for said in (own, twins)
+        )
+    return found
+
+
 def of_glide(run: Path) -> tuple:
     """(objective, network, tell, show) of the base that a run of GLIDE last saved."""
     model = glide.untrained("laptop", 0)
@@ -105,9 +150,11 @@ def of_glide(run: Path) -> tuple:
 
 
 def of_stable_diffusion(run: Path) -> tuple:
-    """(objective, network, tell, show) of a run of Stable Diffusion."""
+    """(objective, network, tell, show) of a run of Stable Diffusion: of its revision,
+    where that has begun."""
     model = stable_diffusion.untrained("laptop", 0, run / "autoencoder" / "model")
-    model.load_state_dict(saved(run / "unet"))
+    begun = (run / "revision" / "state.pt").exists()
+    model.load_state_dict(saved(run / ("revision" if begun else "unet")))
     model.eval()
 
     def show(scenes: list) -> Tensor:
@@ -134,6 +181,7 @@ def main() -> None:
     parser.add_argument("model", choices=("glide", "stable-diffusion"))
     parser.add_argument("run", type=Path, help="its folder, as `train` made it")
     parser.add_argument("--lessons", nargs="+", choices=grammars(), default=grammars())
+    parser.add_argument("--phrases", action="store_true", help="who stands where")
     args = parser.parse_args()
     of = of_glide if args.model == "glide" else of_stable_diffusion
     try:
@@ -142,7 +190,8 @@ def main() -> None:
         parser.error(f"{args.run} is no run of {args.model}: {missing.filename} lacks.")
     with torch.no_grad():
         for name in args.lessons:
-            found = gaps(*asked, grammars()[name])
+            of_what = gaps_by_phrase if args.phrases else gaps
+            found = of_what(*asked, grammars()[name])
             print(f"{name:6}", *(line(*each) for each in found.items()), sep="  ")
 
 
