@@ -7,6 +7,7 @@ import zlib
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 import mmlearn as mm
@@ -161,8 +162,9 @@ def test_climbing_raises_the_score_and_stays_a_picture():
 
 
 def test_results_speak_of_the_checkpoints_that_are_shipped():
-    names = [n for n in evaluate.result_names() if n.startswith("clip-")]
-    assert names, "no measured claim of CLIP's is shipped"
+    names = evaluate.result_names()
+    for model in ("clip-", "glide-", "stable-diffusion-"):
+        assert any(name.startswith(model) for name in names), model
     for name in names:
         result = evaluate.load_result(name)
         assert not stale(name), f"measure {name} again: {result['command']}"
@@ -187,6 +189,24 @@ def test_a_result_of_other_weights_is_called_stale(tmp_path, monkeypatch):
     kept["checkpoints"][shipped.name] = "0" * 64
     path.write_text(json.dumps(kept))
     assert stale("x") == [shipped.name]
+    part = f"{shipped.name} (text, log_temperature)"
+    results.save_result("x", [], **facts, **save | {"checkpoints": {part: shipped}})
+    assert stale("x") == []
+    kept = json.loads(path.read_text())["checkpoints"]
+    path.write_text(path.read_text().replace(kept[part], "0" * 64))
+    assert stale("x") == [part]
+
+
+def test_a_part_of_a_model_has_a_hash_of_its_own(tmp_path):
+    first = {"a.x": torch.zeros(3), "b.x": torch.ones(2), "ab.x": torch.ones(2)}
+    path, hashes = tmp_path / "x.safetensors", []
+    for change in ({}, {"b.x": torch.zeros(2)}, {"a.x": torch.ones(3)}):
+        save_file(first | change, path)
+        hashes.append(
+            [mm.weights.sha256_of(path, parts) for parts in ("a", ["a", "b"])]
+        )
+    assert hashes[0][0] == hashes[1][0] != hashes[2][0]
+    assert len({both for _, both in hashes}) == 3
 
 
 @pytest.mark.parametrize(

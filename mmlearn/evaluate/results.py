@@ -38,7 +38,8 @@ def save_result(
     """Write one result; the file appears whole or not at all. Returns its path.
 
     rows: one dict of numbers and words for each line of the table. about: what was
-    measured, in a sentence. checkpoints: name to directory, of the weights measured.
+    measured, in a sentence. checkpoints: name to directory, of the weights measured; a
+    name "x (unet, vae)" speaks of these parts alone.
     as_of: the commit it was measured at; the present one if None. facts: what else
     stands in the head, such as how a model was asked.
     """
@@ -52,7 +53,7 @@ def save_result(
         "seconds": round(seconds),
         "seeds": seeds,
         "checkpoints": {
-            known: weights.sha256(Path(directory) / "model.safetensors")
+            known: hash_of(known, Path(directory))
             for known, directory in (checkpoints or {}).items()
         },
         **(facts or {}),
@@ -63,6 +64,13 @@ def save_result(
     with atomic_file(path) as file:
         file.write(f'{head},\n "rows": [\n{lines}\n ]\n}}\n'.encode())
     return path
+
+
+def hash_of(known: str, directory: Path) -> str:
+    """The SHA-256 of a checkpoint, or of those parts that its name goes on to list."""
+    path = directory / "model.safetensors"
+    _, _, parts = known.rstrip(")").partition(" (")
+    return weights.sha256_of(path, parts.split(", ")) if parts else weights.sha256(path)
 
 
 def load_result(name: str) -> dict:
@@ -82,6 +90,6 @@ def stale(name: str) -> list[str]:
     return [
         known
         for known, hash_then in measured.items()
-        if not (shipped / known).is_dir()
-        or weights.sha256(shipped / known / "model.safetensors") != hash_then
+        if not (shipped / known.split(" (")[0]).is_dir()
+        or hash_of(known, shipped / known.split(" (")[0]) != hash_then
     ]

@@ -40,6 +40,7 @@ from mmlearn.weights.atomic import atomic_file
 
 JUDGED_AT = 64  # pixels: the side of all these models' pictures
 RUNS = Path("runs", "stable-diffusion-trained")
+FROZEN = ("vae", "text_encoder")  # what these claims take from the shipped model
 
 
 @dataclass
@@ -102,8 +103,9 @@ class Found:
     """What a claim found. rows, columns: the table, and what is printed of it.
 
     facts: what else stands in the result's head. used: kind of checkpoint to its
-    directory. walls: for each, by what is added to its name, (prompts, heads, images
-    (n, k, 3, h, w), verdicts or None, how).
+    directory; of Stable Diffusion only what is `FROZEN` is used. walls: for each, by
+    what is added to its name, (prompts, heads, images (n, k, 3, h, w), verdicts or
+    None, how).
     """
 
     about: str
@@ -178,11 +180,11 @@ def as_floats(images: Tensor) -> Tensor:
 
 
 def hash_of(asked: Asked) -> str | None:
-    """The SHA-256 of the model that a claim rests on; None where none is trained."""
+    """The SHA-256 of what a claim takes from a model; None where none is trained."""
     if asked.size == "smoke":
         return None
     directory = weights.find(asked.source, "stable-diffusion")
-    return weights.sha256(directory / "model.safetensors")
+    return weights.sha256_of(directory / "model.safetensors", FROZEN)
 
 
 def main(name: str, module: str, measure: Callable[[Asked], Found]) -> None:
@@ -233,13 +235,20 @@ def main(name: str, module: str, measure: Callable[[Asked], Found]) -> None:
         command=f"python -m {module}{words}",
         seconds=time.perf_counter() - began,
         seeds=found.seeds,
-        checkpoints=dict(named(kind, at) for kind, at in used.items()),
+        checkpoints=dict(_named(kind, at) for kind, at in used.items()),
         folder=args.out,
         facts=found.facts,
     )
     print(path)
     for more, drawn in found.walls.items():
         print(_wall(path.with_name(f"{path.stem}{more}-wall.png"), name, *drawn))
+
+
+def _named(kind: str, directory: Path) -> tuple[str, Path]:
+    """What a result calls a checkpoint, and which parts of it were used."""
+    name, at = named(kind, directory)
+    parts = f" ({', '.join(FROZEN)})" if kind == "stable-diffusion" else ""
+    return name + parts, at
 
 
 def _wall(

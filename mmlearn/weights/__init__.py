@@ -18,7 +18,7 @@ from mmlearn.weights.directory import (
     save,
 )
 from mmlearn.weights.errors import WeightsError
-from mmlearn.weights.files import load_plain_torch, load_safetensors, sha256
+from mmlearn.weights.files import load_plain_torch, load_safetensors, sha256, sha256_of
 from mmlearn.weights.network import config_of, filled
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "load_state",
     "save",
     "sha256",
+    "sha256_of",
 ]

@@ -10,7 +10,7 @@ import hashlib
 import json
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors
@@ -141,4 +141,19 @@ def sha256(path: str | Path) -> str:
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_of(path: str | Path, parts: Sequence[str]) -> str:
+    """The SHA-256 of some parts of a model, by the first word of their tensors' names.
+
+    It stays what it is when another part is trained again.
+    """
+    digest = hashlib.sha256()
+    with safetensors.safe_open(path, "pt") as file:
+        for name in sorted(file.keys()):
+            if name.split(".")[0] in parts:
+                tensor = file.get_tensor(name).contiguous()
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
