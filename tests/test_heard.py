@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmlearn import world
+from mmlearn import weights, world
 from mmlearn.diffusion import Objective, Schedule
+from mmlearn.stable_diffusion import StableDiffusion
 from mmlearn.train import heard
 from mmlearn.train.recipes.glide import FOUR, TAUGHT
 
@@ -98,3 +99,14 @@ def test_a_folder_that_is_no_run_is_named(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         heard.main()
     assert f"{tmp_path} is no run of glide" in capsys.readouterr().err
+
+
+def test_a_saved_stable_diffusion_is_heard_as_a_run_is():
+    shipped = weights.find("laptop", "stable-diffusion")
+    objective, network, tell, _ = heard.of_stable_diffusion(shipped)
+    model = StableDiffusion.from_pretrained("laptop")
+    said = tell(["a red star"])
+    assert torch.equal(said, model.encode_text(["a red star"]))
+    x, t = torch.ones(1, 4, 16, 16), torch.tensor([500])
+    assert torch.equal(network(x, t, said), model.unet(x, t, said))
+    assert objective.predicts == model.objective.predicts

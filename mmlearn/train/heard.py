@@ -24,6 +24,7 @@ from torch import Tensor
 
 from mmlearn import world
 from mmlearn.diffusion import Objective
+from mmlearn.stable_diffusion import StableDiffusion
 from mmlearn.train.recipes import glide, stable_diffusion
 from mmlearn.world.grammar import Grammar
 from mmlearn.world.render import draw
@@ -151,10 +152,13 @@ def of_glide(run: Path) -> tuple:
 
 def of_stable_diffusion(run: Path) -> tuple:
     """(objective, network, tell, show) of a run of Stable Diffusion: of its revision,
-    where that has begun."""
-    model = stable_diffusion.untrained("laptop", 0, run / "autoencoder" / "model")
-    begun = (run / "revision" / "state.pt").exists()
-    model.load_state_dict(saved(run / ("revision" if begun else "unet")))
+    where that has begun. A saved model will do as well."""
+    if (run / "config.json").exists():
+        model = StableDiffusion.from_pretrained(run)
+    else:
+        model = stable_diffusion.untrained("laptop", 0, run / "autoencoder" / "model")
+        begun = (run / "revision" / "state.pt").exists()
+        model.load_state_dict(saved(run / ("revision" if begun else "unet")))
     model.eval()
 
     def show(scenes: list) -> Tensor:
