@@ -111,7 +111,8 @@ MANY = {
 }
 REVISION = (
     Mixed(0.30, (FOUR | BETWEEN,) * 2 + (MORE | BETWEEN, MANY), hushed=0.0, noisy=1.0),
-    Mixed(0.70, (MORE | BETWEEN, MANY, MANY, MANY), hushed=0.0, noisy=0.5),
+    Mixed(0.35, (MORE | BETWEEN, MANY, MANY, MANY), hushed=0.0, noisy=0.5),
+    Mixed(0.75, (MORE | BETWEEN, BETWEEN, BETWEEN, MANY), hushed=0.0, noisy=0.5),
     Mixed(1.0, (MANY,), hushed=0.0, noisy=0.0),
 )
 
