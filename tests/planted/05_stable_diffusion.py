@@ -7,9 +7,9 @@ KL = """def latent_and_kl(mean, logvar, generator):
     return z, each.flatten(1).sum(dim=1) / 2
 """
 SCALED = """class InLatents:
-    def __init__(self, encode, decode, images):
-        self.encoder, self.decoder = encode, decode
-        self.scale = 1 / encode(images).std().item()
+    def __init__(self, encoder, decoder, images):
+        self.encoder, self.decoder = encoder, decoder
+        self.scale = 1 / encoder(images).std().item()
 
     def encode(self, images):
         return self.scale * self.encoder(images)
@@ -58,6 +58,8 @@ START = """def image_to_image(images, encode, scale, noise, bar, timesteps, stre
     left = bar[times[0]].item()
     return times, left**0.5 * z + (1 - left) ** 0.5 * noise
 """
+CEIL = "__import__('math').ceil(strength * len(timesteps))"
+AXES = "left[:, None, None, None]"
 
 
 def but(code: str, right: str, wrong: str) -> str:
@@ -103,9 +105,22 @@ PLANTED = {
         (but(KL, ".flatten(1).sum(dim=1)", ".sum()"), "for the whole batch"),
         (but(KL, ".flatten(1).sum(dim=1)", ""), "each latent's KL"),
         (but(KL, "return z, ", "return "), "return two tensors"),
+        (but(KL, "(logvar / 2).exp() *", "logvar.sqrt() *"), "has no root"),
+        (but(KL, "torch.randn", "torch.rand"), "randn draws from N(0, 1)"),
+        (but(KL, "(logvar / 2).exp() * noise", "logvar.exp() * noise**2"), "of randn"),
+        (
+            but(KL, "z = mean + (logvar / 2).exp() *", "z = mean.add_(1) + logvar *"),
+            "`mean` that you were given was changed",
+        ),
+        (
+            but(KL, "mean + (logvar / 2).exp()", "mean + logvar.div_(2).exp()"),
+            "`logvar` that you were given was changed",
+        ),
+        (but(KL, "mean**2", "z**2"), "the latent that was drawn"),
+        (but(KL, "1 - logvar", "1 - logvar.log()"), "ln σ² already"),
     ],
     "in_latents": [
-        (but(SCALED, "1 / encode", "encode"), "the scale is 1 over it"),
+        (but(SCALED, "1 / encoder", "encoder"), "the scale is 1 over it"),
         (but(SCALED, ".std().item()", ".std(dim=0)"), "should be *one* number"),
         (but(SCALED, ".std().item()", ".std(dim=0).mean()"), "over the *batch* alone"),
         (
@@ -118,9 +133,9 @@ PLANTED = {
         ),
         (but(SCALED, ".std()", ".var()"), "over the *variance*"),
         (but(SCALED, ".std()", ".square().mean().sqrt()"), "the latents' mean?"),
-        (but(SCALED, "1 / encode(images)", "1 / images"), "measured on pixels"),
+        (but(SCALED, "1 / encoder(images)", "1 / images"), "measured on pixels"),
         (but(SCALED, ".std()", ".abs().max()"), "the largest number"),
-        (but(SCALED, "1 / encode(images).std().item()", "0.18215"), "deviation is 1"),
+        (but(SCALED, "1 / encoder(images).std().item()", "0.18215"), "deviation is 1"),
         (but(SCALED, "self.scale * self", "self"), "autoencoder's own size"),
         (
             but(
@@ -145,7 +160,7 @@ PLANTED = {
                 "self.scale * (self.encoder(images) - self.mean)",
             ).replace(
                 "        self.scale =",
-                "        self.mean = encode(images).mean()\n        self.scale =",
+                "        self.mean = encoder(images).mean()\n        self.scale =",
             ),
             "takes the mean away",
         ),
@@ -154,6 +169,15 @@ PLANTED = {
         (
             but(SCALED, "(latents / self.scale)", "(latents) / self.scale"),
             "the *picture* was divided",
+        ),
+        (but(SCALED, ".std()", ".flatten(1).std(1).mean()"), "single pictures"),
+        (
+            but(
+                SCALED,
+                "1 / encoder(images).std()",
+                "(1 / encoder(images).flatten(1).std(1)).mean()",
+            ),
+            "scales of single pictures",
         ),
     ],
     "geglu": [
@@ -226,6 +250,41 @@ PLANTED = {
             but(CROSS, "flatten(2), shares", "flatten(2), shares.mean(dim=1)"),
             "each head has its own",
         ),
+        (but(CROSS, "w_q.T", "w_q"), "w_q without .T"),
+        (but(CROSS, "w_v.T", "w_v"), "w_v without .T"),
+        (CROSS.replace(".T", ""), "w_q, w_k, w_v without .T"),
+        (
+            but(
+                CROSS,
+                "words @ w_k.T, words @ w_v.T",
+                "words @ w_v.T, words @ w_k.T",
+            ),
+            "w_k and w_v have changed places",
+        ),
+        (but(CROSS, "(heads, -1)", "(-1, heads)"), "with the heads first"),
+        (
+            but(
+                CROSS,
+                "unflatten(2, (heads, -1)).transpose(1, 2)",
+                "unflatten(2, (-1, heads)).permute(0, 3, 1, 2)",
+            ),
+            "with the heads first",
+        ),
+        (but(CROSS, "return (", "return x + ("), "x is added"),
+        (
+            but(CROSS, "(heads, -1)).transpose(1, 2)", "(heads, -1))"),
+            "the heads stand after the tokens",
+        ),
+        (
+            but(CROSS, "(heads, -1)).transpose(1, 2)", "(heads, -1))").replace(
+                "(shares @ v).transpose(1, 2)", "(shares @ v)"
+            ),
+            "the heads stand after the tokens",
+        ),
+        (
+            but(CROSS, "(shares @ v).transpose(1, 2)", "(shares @ v)"),
+            "change these two axes back first",
+        ),
     ],
     "v_and_back": [
         (but(V, "a * noise - s * x0", "s * x0 - a * noise"), "the target's sign"),
@@ -238,7 +297,10 @@ PLANTED = {
         (but(V, "a * x_t - s * v, ", "a * x_t + s * v, "), "x0: the sign"),
         (but(V, "a * x_t - s * v, ", "s * x_t - a * v, "), "x0: α and σ"),
         (but(V, "a * x_t - s * v, ", "x0, "), "the true x0"),
-        (but(V, "a * x_t - s * v, ", "a * noise - s * v, "), "where x_t should be"),
+        (
+            but(V, "a * x_t - s * v, ", "a * noise - s * v, "),
+            "your x_t is not α x0 + σ ε, but ε",
+        ),
         (but(V, "a * x_t - s * v, ", "(x_t - s * v) / a, "), "divide by neither"),
         (
             but(V, "a * x_t - s * v, ", "(x_t - s * v) / a.clamp(min=1e-9), "),
@@ -256,6 +318,39 @@ PLANTED = {
             "three more axes",
         ),
         (but(V, ", s * x_t + a * v", ""), "return three tensors"),
+        (but(V, "x_t = a * x0 + s * noise", "x_t = x0"), "x_t is not α x0 + σ ε"),
+        (but(V, "x_t = a * x0", "x_t = x0"), "x_t is not α x0 + σ ε"),
+        (
+            but(V, "x_t = a * x0 + s * noise", "x_t = s * x0 + a * noise"),
+            "x_t is not α x0 + σ ε",
+        ),
+        (
+            but(V, "x_t = a * x0 + s * noise", "x_t = a * x0 - s * noise"),
+            "x_t is not α x0 + σ ε; what",
+        ),
+        (
+            but(
+                V,
+                "alpha[:, None, None, None], sigma[:, None, None, None]",
+                "alpha[0], sigma[0]",
+            ),
+            "each latent has its own pair",
+        ),
+        (
+            but(V, "alpha[:, None, None, None]", "alpha.mean()"),
+            "each latent has its own pair",
+        ),
+        (
+            but(
+                V,
+                "a * x_t - s * v, s * x_t + a * v",
+                "s * x_t + a * v, a * x_t - s * v",
+            ),
+            "these are exchanged",
+        ),
+        (but(V, "[:, None, None, None]", "[None, :, None, None]"), "meet axis 1"),
+        (but(V, "[:, None, None, None]", "[:, None, None]"), "meet axis 1"),
+        (but(V, "[:, None, None, None]", "[None, None, :, None]"), "meet axis 2"),
     ],
     "slerp": [
         ("def slerp(a, b, s):\n    return (1 - s) * a + s * b", "the straight line;"),
@@ -269,7 +364,24 @@ PLANTED = {
             "go along the line",
         ),
         (but(ARC, "angle < 1e-3", "torch.equal(a, b)"), "go along the line"),
-        (but(ARC, ".clamp(-1, 1)", ""), "go along the line"),
+        (but(ARC, ".clamp(-1, 1)", ""), "yours is nan: rounding"),
+        (
+            but(
+                ARC,
+                "cosine.clamp(-1, 1).acos()",
+                "torch.tensor(__import__('math').acos(cosine))",
+            ),
+            "yours is nan: rounding",
+        ),
+        (
+            but(ARC, "return (1 - s) * a + s * b", "return a"),
+            "where b = 2 a, you return a",
+        ),
+        (
+            but(ARC, "return (1 - s) * a + s * b", "return s * a + (1 - s) * b"),
+            "where b = 2 a, s runs the other way",
+        ),
+        (but(ARC, "angle < 1e-3", "angle < 0.1"), "at an angle of 0.04"),
         (
             but(
                 ARC,
@@ -316,6 +428,39 @@ PLANTED = {
                 "cosine = F.cosine_similarity(a, b, dim=0)",
             ).replace("if angle < 1e-3", "if angle.max() < 1e-3"),
             "for each place",
+        ),
+        (
+            but(
+                ARC,
+                "cosine = (a * b).sum() / (a.norm() * b.norm())",
+                "cosine = F.cosine_similarity(a.flatten(1), b.flatten(1))"
+                "[:, None, None]",
+            ).replace("if angle < 1e-3", "if angle.max() < 1e-3"),
+            "for each channel",
+        ),
+        (
+            but(
+                ARC,
+                "    return (((1",
+                "    b = b / b.norm() * a.norm()\n    return (((1",
+            ),
+            "both were made as long as a",
+        ),
+        (
+            but(
+                ARC,
+                "    return (((1",
+                "    size = (1 - s) * a.norm() + s * b.norm()\n"
+                "    a, b = size * a / a.norm(), size * b / b.norm()\n"
+                "    return (((1",
+            ),
+            "the length is blended by itself",
+        ),
+        (
+            "def slerp(a, b, s):\n"
+            "    angle = torch.tensor(s * torch.pi / 2)\n"
+            "    return angle.cos() * a + angle.sin() * b",
+            "for a right angle",
         ),
     ],
     "away_from": [
@@ -430,5 +575,90 @@ PLANTED = {
             "nothing is changed",
         ),
         (but(START, "return times, left", "return left"), "return two things"),
+        (
+            but(START, "round(strength * len(timesteps))", CEIL),
+            "the next whole number *above*",
+        ),
+        (
+            but(START, "round(strength * len(timesteps))", CEIL[:-1] + " - 1e-9)"),
+            "the next whole number *above*",
+        ),
+        (
+            but(
+                START,
+                "round(strength * len(timesteps))",
+                "int(strength * len(timesteps) + 0.99)",
+            ),
+            "the next whole number *above*",
+        ),
+        (
+            but(
+                START,
+                "timesteps[:count][::-1]",
+                "[t for t in timesteps if t < 1000 * strength][::-1]",
+            ),
+            "not of the time",
+        ),
+        (
+            but(START, "bar[times[0]]", "bar[int(strength * 999)]"),
+            "not of the time",
+        ),
+        (
+            but(START, "left = bar[times[0]].item()", "left = bar[[times[0]]]").replace(
+                "left**0.5 * z + (1 - left) ** 0.5",
+                f"{AXES}**0.5 * z + (1 - {AXES}) ** 0.5",
+            ),
+            "the numbers are right, but of torch.float64",
+        ),
+        (
+            but(START, "return times, left", "return torch.tensor(times), left"),
+            "not a Tensor",
+        ),
+        (
+            but(START, "return times, left", "return tuple(times), left"),
+            "not a tuple",
+        ),
+        (
+            but(START, "return times, left", "return [*torch.tensor(times)], left"),
+            "should hold whole numbers",
+        ),
+        (
+            but(START, "timesteps[:count][::-1]", "timesteps[:count]")
+            .replace("    count =", "    timesteps.reverse()\n    count =")
+            .replace("timesteps[:count]", "timesteps[len(timesteps) - count :]"),
+            "`timesteps` itself was changed",
+        ),
+        (
+            but(START, "timesteps[:count][::-1]", "timesteps[::-1][-count:]"),
+            "[-0:] is the whole list",
+        ),
+        (
+            but(
+                START,
+                "left**0.5 * z + (1 - left) ** 0.5",
+                "z + ((1 - left) / left) ** 0.5",
+            ),
+            "a picture that is not made smaller",
+        ),
+        (
+            but(
+                START,
+                "    return times, left**0.5 * z + (1 - left) ** 0.5 * noise",
+                "    for t in times[::-1]:\n"
+                "        left = bar[t].item()\n"
+                "        z = left**0.5 * z + (1 - left) ** 0.5 * noise\n"
+                "    return times, z",
+            ),
+            "it is noised step after step",
+        ),
+        (but(START, "bar[times[0]].item()", "1 - strength"), "mixed by √strength"),
+        (
+            but(
+                START,
+                "left**0.5 * z + (1 - left) ** 0.5",
+                "(1 - strength) * z + strength",
+            ),
+            "mixed by the strength",
+        ),
     ],
 }

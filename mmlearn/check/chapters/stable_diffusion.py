@@ -4,8 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmlearn.check.chapters import stable_diffusion_edits as edits
 from mmlearn.check.chapters import stable_diffusion_mistakes as mistakes
 from mmlearn.check.chapters import stable_diffusion_stand_ins as stand_ins
+from mmlearn.check.chapters import stable_diffusion_turns as turns
 from mmlearn.check.hints import fitting, hint_for, near, random, shaped
 from mmlearn.diffusion import Schedule, evenly_spaced
 
@@ -16,9 +18,18 @@ def latent_and_kl(answer) -> str | None:
     mean = 3 + random(*shape)
     logvar = torch.tensor([-2.0, -2.0, 1.0, 1.0])[:, None, None].expand(shape).clone()
     lots = torch.Generator().manual_seed(5)
-    mine = answer(mean.clone(), logvar.clone(), lots)
+    given = mean.clone(), logvar.clone()
+    mine = answer(*given, lots)
     if not isinstance(mine, tuple | list) or len(mine) != 2:
         return "return two tensors: the latents that were drawn, and the KL"
+    for name, before, now in zip(
+        ("mean", "logvar"), (mean, logvar), given, strict=True
+    ):
+        if not torch.equal(before, now):
+            return (
+                f"`{name}` that you were given was changed: `+=`, `*=`, `exp_()` and "
+                "their like write into it; make a new tensor"
+            )
     z = shaped(mine[0], *shape, what="what was drawn")
     if hint := mistakes.wrong_draw(z, mean, logvar):
         return hint
@@ -28,7 +39,7 @@ def latent_and_kl(answer) -> str | None:
     seeded = answer(mean.clone(), logvar.clone(), torch.Generator().manual_seed(5))[0]
     if not near(seeded, z):
         return "a generator of the same seed drew something else: draw from `generator`"
-    kl, var = mine[1], logvar.exp()
+    kl, var, z = mine[1], logvar.exp(), z.detach()
     if isinstance(kl, Tensor) and kl.shape == ():
         return (
             "the KL is one number for the whole batch; each picture has its own, (n,)"
@@ -49,6 +60,8 @@ def latent_and_kl(answer) -> str | None:
         ),
         "the − 1 is missing: N(0, 1) itself must get 0": mean**2 + var - logvar,
         "μ is not squared": mean + var - 1 - logvar,
+        "that is μ² of the latent that was drawn; the KL is of the distribution, so it "
+        "takes `mean` itself": z**2 + var - 1 - logvar,
         "the sign: a KL is never negative": -(mean**2 + var - 1 - logvar),
     }
     wrong = {hint: x.flatten(1).sum(dim=1) / 2 for hint, x in each.items()}
@@ -57,12 +70,19 @@ def latent_and_kl(answer) -> str | None:
         right / mean[0].numel()
     )
     otherwise = "the KL should be ½ Σ (μ² + σ² − 1 − ln σ²), summed over each picture"
-    return hint_for(shaped(kl, n, what="the KL"), right, wrong, otherwise)
+    kl = shaped(kl, n, what="the KL")
+    if kl.isnan().any():
+        return (
+            "the KL is nan: logvar *is* ln σ² already; where it is negative it has no "
+            "logarithm and no root"
+        )
+    return hint_for(kl, right, wrong, otherwise)
 
 
 def in_latents(answer) -> str | None:
     """A class around an encoder and a decoder, which measures a scale and uses it."""
     first, other = (random(8, 3, 32, 32, seed=i) for i in (0, 1))
+    first = first * torch.linspace(0.2, 3, 8)[:, None, None, None]  # dull to glaring
     other = 0.4 * other[:3, :, :16]
     mine = answer(stand_ins.encode, stand_ins.decode, first.clone())
     latents, given = stand_ins.encode(first), stand_ins.encode(other)
@@ -157,6 +177,8 @@ def cross_attention(answer) -> str | None:
         mine = fitting(answer, *given, 2, hints=hints)
         if not isinstance(mine, tuple | list) or len(mine) != 2:
             return "return two tensors: the result, and each word's share"
+        if hint := mistakes.wrong_heads(mine[0], *given):
+            return hint
         y = shaped(mine[0], 2, places, width)
         if hint := mistakes.wrong_attention(y, *given):
             return hint
@@ -182,8 +204,11 @@ def v_and_back(answer) -> str | None:
     alpha = (1 - sigma.square()).sqrt()
     axes = "alpha is (4,) and x0 is (4, 2, 5, 5): it needs three more axes, "
     axes += "alpha[:, None, None, None]"
+    place = "the 4 numbers of alpha or sigma meet axis {} of x0, (4, 2, 5, 5). They "
+    place += "belong on axis 0: all three new axes come *after* it"
+    hints = {f"dimension {i}": place.format(i) for i in (1, 2)}
     given = x0.clone(), noise.clone(), v.clone(), alpha.clone(), sigma.clone()
-    mine = fitting(answer, *given, hints={"size": axes})
+    mine = fitting(answer, *given, hints={**hints, "size": axes})
     if not isinstance(mine, tuple | list) or len(mine) != 3:
         return "return three tensors: the target, x0 and ε"
     names = "the target", "x0", "ε"
@@ -193,35 +218,7 @@ def v_and_back(answer) -> str | None:
             "there are infinities: at α = 0 no picture is left and at σ = 0 no noise: "
             "divide by neither; the formulas of v need no division"
         )
-    a, s = (y[:, None, None, None] for y in (alpha, sigma))
-    x_t = a * x0 + s * noise
-    wrong = {
-        "the target's sign: α ε − σ x0": s * x0 - a * noise,
-        "α and σ have changed places in the target: α ε − σ x0": s * noise - a * x0,
-        "that target is x_t; v stands at a right angle to it: α ε − σ x0": x_t,
-        "the target is α ε − σ x0; you have a sum": a * noise + s * x0,
-        "that is what the network said; the target is what it *should* say": v,
-        "the target is ε: that is another network's task": noise,
-    }
-    if hint := hint_for(parts[0], a * noise - s * x0, wrong, "it should be α ε − σ x0"):
-        return f"the target: {hint}" if hint.startswith("it ") else hint
-    wrong = {
-        "that is the true x0; what does the network's v say of it?": x0,
-        "x0: the sign before σ v": a * x_t + s * v,
-        "x0: α and σ have changed places: α x_t − σ v": s * x_t - a * v,
-        "x0 is made as from a network that says ε; v needs no division": (
-            torch.where(a > 0, (x_t - s * v) / a.clamp(min=1e-9), parts[1])
-        ),
-        "x0 is made of ε where x_t should be": a * noise - s * v,
-    }
-    if hint := hint_for(parts[1], a * x_t - s * v, wrong, "x0 should be α x_t − σ v"):
-        return hint
-    wrong = {
-        "that is the true ε; what does the network's v say of it?": noise,
-        "ε: the sign: both parts are added": s * x_t - a * v,
-        "ε: α and σ have changed places: σ x_t + α v": a * x_t + s * v,
-    }
-    return hint_for(parts[2], s * x_t + a * v, wrong, "ε should be σ x_t + α v")
+    return turns.wrong_v(parts, x0, noise, v, alpha, sigma)
 
 
 def slerp(answer) -> str | None:
@@ -232,22 +229,9 @@ def slerp(answer) -> str | None:
         for s in (0.25, 0.8, 0.0, 1.0):
             given = size * a, size * b
             mine = shaped(answer(*(x.clone() for x in given), s), 4, 6, 6)
-            if hint := mistakes.wrong_arc(mine, *given, s):
+            if hint := turns.wrong_arc(mine, *given, s):
                 return hint
-    text = (
-        "between a noise and itself the angle is 0, and so is sin Ω: there, where the "
-    )
-    text += "arc is a straight line, go along the line"
-    for seed in range(20):  # of some, rounding makes the cosine more than 1
-        a = random(4, 6, 6, seed=seed)
-        for b in (a, 2 * a, a + 1e-7 * random(4, 6, 6, seed=99)):
-            try:
-                mine = shaped(answer(a.clone(), b.clone(), 0.5), 4, 6, 6)
-            except (ValueError, ZeroDivisionError):
-                return text
-            if not torch.allclose(mine, (a + b) / 2, atol=1e-2):
-                return text
-    return None
+    return turns.wrong_when_parallel(answer)
 
 
 def away_from(answer) -> str | None:
@@ -302,12 +286,15 @@ def image_to_image(answer) -> str | None:
     """Pictures and a strength to the steps that are taken, and where they start."""
     images, scale = random(2, 3, 12, 16).tanh(), 0.3
     noise, bar = random(2, 4, 6, 8, seed=1), Schedule.scaled_linear().alphas_bar
-    z = stand_ins.encode(images)
-    for steps, strength in ((20, 0.6), (10, 1.0), (100, 0.29), (8, 0.25), (10, 0.0)):
-        times = evenly_spaced(1000, steps)
+    z, uneven = stand_ins.encode(images), [5, 30, 120, 500, 999]
+    even = [(20, 0.6), (10, 1.0), (100, 0.29), (8, 0.25), (10, 0.33), (100, 0.07)]
+    cases = [(evenly_spaced(1000, steps), strength) for steps, strength in even]
+    cases += [(uneven, 0.6), (uneven, 0.2), (evenly_spaced(1000, 10), 0.0)]
+    for times, strength in cases:
         given = images.clone(), stand_ins.encode, scale, noise.clone(), bar.clone()
+        steps = [*times]
         try:
-            mine = answer(*given, [*times], strength)
+            mine = answer(*given, steps, strength)
         except IndexError:
             if strength > 0:
                 raise
@@ -316,12 +303,24 @@ def image_to_image(answer) -> str | None:
             )
         if not isinstance(mine, tuple | list) or len(mine) != 2:
             return "return two things: the list of times, and the latents to start from"
-        if hint := mistakes.wrong_times(mine[0], times, strength):
+        if steps != times:
+            return (
+                "the list `timesteps` itself was changed, and its owner still needs "
+                "it: reverse() turns it in place, [::-1] makes a new one"
+            )
+        if hint := edits.wrong_times(mine[0], times, strength):
             return hint
         x = shaped(mine[1], *z.shape, what="the start")
         if strength == 0 and not near(x, scale * z):
             return "at strength 0 nothing is changed: the scaled latents, without noise"
-        t = times[max(round(strength * steps) - 1, 0)]
-        if strength and (hint := mistakes.wrong_start(x, z, noise, scale, bar, t)):
+        if strength and (
+            hint := edits.wrong_start(x, z, noise, scale, bar, mine[0], strength)
+        ):
             return hint
+        if x.dtype != images.dtype:
+            return (
+                f"the numbers are right, but of {x.dtype}, as `bar` is; the pictures "
+                f"are {images.dtype}, and so is the decoder: bar[t].item() is a plain "
+                "number"
+            )
     return None

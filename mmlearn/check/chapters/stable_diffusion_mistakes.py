@@ -4,8 +4,8 @@ Each function returns None or a hint, for one part of an answer.
 """
 
 import math
+from itertools import combinations
 
-import torch
 from torch import Tensor
 
 from mmlearn.check.chapters import stable_diffusion_stand_ins as stand_ins
@@ -15,8 +15,19 @@ from mmlearn.check.hints import hint_for, near
 
 def wrong_draw(z: Tensor, mean: Tensor, logvar: Tensor) -> str | None:
     """z should be mean + std ε; logvar is one number in channels 0, 1, another else."""
-    if abs((z - mean).mean()) > 0.5:
-        return "what was drawn lies around another mean: μ + σ ε"
+    if not z.isfinite().all():
+        return (
+            "what was drawn has nan: logvar is a logarithm, which may be negative and "
+            "then has no root (and no logarithm); σ is e^(logvar / 2)"
+        )
+    lots = (z - mean) / (logvar / 2).exp()
+    if lots.std() > 0.1 and lots.min() > -1e-3 and lots.max() < 1.001:
+        return "ε lies between 0 and 1, as rand draws; randn draws from N(0, 1)"
+    if abs((z - mean).mean()) > 0.4:
+        return (
+            "what was drawn lies around another mean: μ + σ ε, with ε of randn, whose "
+            "mean is 0"
+        )
     noise, low, high = z - mean, logvar[0, 0, 0, 0].item(), logvar[0, 3, 0, 0].item()
     if not noise.any():
         return "nothing was drawn: this is the mean, the most likely latent"
@@ -65,6 +76,9 @@ def wrong_scale(mine, latents: Tensor, images: Tensor) -> str | None:
             f"the scale should be *one* number, and yours is {tuple(mine.shape)}: take "
             "the standard deviation of all the batch's numbers together, .std()"
         )
+    each = latents.flatten(1).std(dim=1)
+    together = "some pictures are dull and some are not, so take the deviation of all "
+    together += "numbers together"
     wrong = {
         "that is the standard deviation; the scale is 1 over it": latents.std(),
         "that is 1 over the *variance*; the deviation is its root": 1 / latents.var(),
@@ -80,10 +94,36 @@ def wrong_scale(mine, latents: Tensor, images: Tensor) -> str | None:
             1 / latents.abs().max()
         ),
     }
-    for hint, value in {None: 1 / latents.std(), **wrong}.items():
+    wrong = {
+        None: 1 / latents.std(),
+        **wrong,
+        f"the deviations of single pictures, averaged: {together}": 1 / each.mean(),
+        f"an average of scales of single pictures: {together}": (1 / each).mean(),
+    }
+    for hint, value in wrong.items():
         if abs(float(mine) / value.item() - 1) < 1e-3:
             return hint
     return "with the right scale, the latents' standard deviation is 1"
+
+
+def wrong_heads(mine, x, words, w_q, w_k, w_v) -> str | None:
+    """mine: the result of two heads; whether it has kept the axes of the heads."""
+    n, places, width = x.shape
+    if not isinstance(mine, Tensor) or mine.shape != (n, 2, places * width // 2):
+        return None
+    q, k, v = (
+        stand_ins.parted(y, 2) for y in (x @ w_q.T, words @ w_k.T, words @ w_v.T)
+    )
+    right = (q @ k.transpose(2, 3) / 2).softmax(3) @ v
+    if near(mine, right.flatten(2)):
+        return (
+            "the heads still stand before the places, and flatten(2) put the places "
+            "side by side: change these two axes back first"
+        )
+    return (
+        "the heads stand after the tokens, (n, t, heads, d), so that each token's "
+        "heads were compared with each other: make (n, heads, t, d) of it first"
+    )
 
 
 def wrong_attention(mine: Tensor, x, words, w_q, w_k, w_v) -> str | None:
@@ -115,8 +155,37 @@ def wrong_attention(mine: Tensor, x, words, w_q, w_k, w_v) -> str | None:
         ),
         "the heads are put together in the wrong order: transpose(1, 2) back, then "
         "flatten(2)": loose.reshape(n, places, width),
+        "w_k and w_v have changed places": attend(two[0], two[2], two[1], 1 / 2)[0],
+        "x is added; that is done outside": x + right,
     }
+    four = [parted(y, 4) for y in (q, k, v)]
+    sieve = [y.unflatten(2, (-1, 2)).permute(0, 3, 1, 2) for y in (q, k, v)]
+    mixed = (sieve[0] @ sieve[1].transpose(2, 3) / 2).softmax(3) @ sieve[2]
+    turned = "(-1, heads) cuts each token's 8 numbers into 4 times 2, and so into 4 "
+    turned += "heads of 2: it is (heads, -1), with the heads first"
+    for found in (
+        *(attend(*four, scale)[0] for scale in (2**-0.5, 1 / 2, 8**-0.5)),
+        mixed.transpose(1, 2).flatten(2),
+        mixed.permute(0, 2, 3, 1).flatten(2),
+    ):
+        if near(mine, found):
+            return turned
     if words.shape == x.shape:
+        weights = {"w_q": w_q, "w_k": w_k, "w_v": w_v}
+        for count in (1, 2, 3):
+            for names in combinations(weights, count):
+                used = [w.T if name in names else w for name, w in weights.items()]
+                whole = zip((x, words, words), used, strict=True)
+                found = attend(*(parted(y @ w.T, 2) for y, w in whole), 1 / 2)[0]
+                text = "without .T; use F.linear(x, w), which is x @ w.T"
+                wrong[f"{', '.join(names)} {text}"] = found
+        within = [y.transpose(1, 2) for y in two]
+        wrong[
+            "the heads stand after the tokens, so that each token's heads were "
+            "compared with each other: make (n, heads, t, d) of it first"
+        ] = (
+            (within[0] @ within[1].transpose(2, 3) / 2).softmax(3) @ within[2]
+        ).flatten(2)
         own_k, own_v = (parted(x @ w.T, 2) for w in (w_k, w_v))
         asks, (q, k, v) = parted(words @ w_q.T, 2), two
         wrong |= {
@@ -136,127 +205,4 @@ def wrong_attention(mine: Tensor, x, words, w_q, w_k, w_v) -> str | None:
             ),
         }
     otherwise = "queries of x; keys and values of words; heads; softmax(q kᵀ / √d) v"
-    return hint_for(mine, right, wrong, otherwise)
-
-
-def wrong_arc(mine: Tensor, a: Tensor, b: Tensor, s: float) -> str | None:
-    """mine should lie on the arc from a to b, both (c, h, w), at the share s."""
-    if not mine.isfinite().all():
-        return (
-            "acos of a number beyond ±1 is nan: the angle's cosine is a · b divided by "
-            "*both* lengths"
-        )
-    lengths, line = (a.norm(), b.norm()), (1 - s) * a + s * b
-    cosine = (a * b).sum() / (lengths[0] * lengths[1])
-    right, along = arc(a, b, s, cosine), (1 - s) * lengths[0] + s * lengths[1]
-    unit = arc(a / lengths[0], b / lengths[1], s, cosine)
-    rows = [torch.nn.functional.cosine_similarity(a, b, dim=d) for d in (-1, 0)]
-    angle = cosine.acos()
-    wrong = {
-        "this is the straight line; where is it, inside the sphere or on it?": line,
-        "the angle's cosine is a · b divided by *both* lengths; yours is not": (
-            arc(a, b, s, (a * b).sum().clamp(-1, 1))
-        ),
-        "s runs the other way: s = 0 is a, and s = 1 is b": arc(a, b, 1 - s, cosine),
-        "the length is lost: normalise for the angle alone, and blend a and b": unit,
-        "the length is lost: the straight line, pushed out to length 1": (
-            line / line.norm()
-        ),
-        "that is the straight line, pushed out to the sphere: it is fast in the middle "
-        "and slow at its ends; weigh with sin((1 − s) Ω) and sin(s Ω)": (
-            line / line.norm() * along
-        ),
-        "divide by sin Ω, or the ends are not a and b": right * angle.sin(),
-        "weights by cosine; they are sines": (
-            (((1 - s) * angle).cos() * a + (s * angle).cos() * b) / angle.sin()
-        ),
-        "an angle for each row of places: a noise is *one* vector, flatten it": (
-            arc(a, b, s, rows[0][..., None])
-        ),
-        "an angle for each place: a noise is *one* vector, flatten it": (
-            arc(a, b, s, rows[1])
-        ),
-    }
-    otherwise = f"at s = {s:g} it should be [sin((1 − s) Ω) a + sin(s Ω) b] / sin Ω"
-    return hint_for(mine, right, wrong, otherwise)
-
-
-def arc(a: Tensor, b: Tensor, s: float, cosine: Tensor) -> Tensor:
-    """Between a and b, with weights by the angle of this cosine."""
-    angle = cosine.acos()
-    return (((1 - s) * angle).sin() * a + (s * angle).sin() * b) / angle.sin()
-
-
-def wrong_times(mine, steps: list[int], strength: float) -> str | None:
-    """mine: which of the steps are taken, in the order in which they are."""
-    if mine is None or mine is ...:
-        raise NotYet(f"the list of times is still {mine!r}")
-    if isinstance(mine, Tensor):
-        mine = mine.tolist()
-    if not isinstance(mine, list | tuple | range):
-        return f"the times should be a list of whole numbers, not {mine!r}"
-    count, mine = round(strength * len(steps)), [*mine]
-    left = len(steps) - count
-    if mine == steps[:count][::-1]:
-        return None
-    wrong = {
-        "times fall: from the noisiest that is taken down to the last": steps[:count],
-        f"{strength:g} · {len(steps)} is {strength * len(steps)} for a computer, and "
-        "int() cuts it off: take the nearest, round()": (
-            steps[: int(strength * len(steps))][::-1]
-        ),
-        "these are the *first* steps of a walk, in pure noise; the picture is to be "
-        "kept, so take the last, which have the least noise": steps[left:][::-1],
-        f"strength is turned round: at {strength:g}, a share of {strength:g} of the "
-        "steps should be taken": steps[:left][::-1],
-        "the strength is not heard: these are all steps": steps[::-1],
-    }
-    # A mistake that takes nothing, or everything, may be no mistake elsewhere.
-    for hint, times in wrong.items():
-        if mine == times and (times or count):
-            return hint
-    if not set(mine) <= set(steps):
-        strange = next(t for t in mine if t not in steps)
-        return f"t = {strange} is none of the sampler's steps: choose among `timesteps`"
-    return (
-        f"with {len(steps)} steps and strength {strength:g}, {count} are taken, those "
-        f"with the least noise; yours are {len(mine)}"
-    )
-
-
-def wrong_start(mine, z, noise, scale: float, bar: Tensor, t: int) -> str | None:
-    """mine should be z · scale, noised as at t; z: latents as encoded."""
-    alpha, sigma = (x.float() for x in (bar.sqrt(), (1 - bar).sqrt()))
-    a, s, own = alpha[t], sigma[t], scale * z
-    right = a * own + s * noise
-    wrong = {
-        "the latents are of the autoencoder's own size, too large for this noise: "
-        "multiply by `scale` first": a * z + s * noise,
-        "the latents are divided by the scale; multiply": a * z / scale + s * noise,
-        "the noise is multiplied by the scale too; it has the variance 1 already": (
-            scale * (a * z + s * noise)
-        ),
-        "the noise is not multiplied by √(1 − ᾱ): there is too much of it": (
-            a * own + noise
-        ),
-        "the latents are not multiplied by √ᾱ: picture *and* noise is too much": (
-            own + s * noise
-        ),
-        "those are ᾱ and 1 − ᾱ; take their roots": a**2 * own + s**2 * noise,
-        "√ᾱ and √(1 − ᾱ) have changed places": s * own + a * noise,
-        "√ᾱ is right, and for the noise it is √(1 − ᾱ), not 1 − √ᾱ": (
-            a * own + (1 - a) * noise
-        ),
-        "no noise was added": own,
-        "this is noise alone: nothing of the picture is left": noise,
-    }
-    if near(mine, right):
-        return None
-    for other in range(len(bar)):
-        if near(mine, alpha[other] * own + sigma[other] * noise):
-            return (
-                f"this is noised as at t = {other}, but the first step that is taken "
-                f"is t = {t}: the network is told {t}, and should find as much noise"
-            )
-    otherwise = f"it should be √ᾱ z + √(1 − ᾱ) noise at t = {t}, the first step taken"
     return hint_for(mine, right, wrong, otherwise)
