@@ -37,6 +37,7 @@ from mmlearn.glide.grammar import GRAMMAR
 from mmlearn.nn.time_embedding import TimeEmbedding, sinusoids
 from mmlearn.train.recipes.noised_clip import untrained
 from mmlearn.world.grammar import compose
+from mmlearn.world.phrases import PLACING
 from mmlearn.world.render import draw
 from mmlearn.world.splits import held_out
 
@@ -197,7 +198,7 @@ def test_relations_tell_a_model_that_reads_order_from_one_that_does_not():
 
 
 def test_a_phrase_places_both_things_and_a_model_is_asked_in_each_by_itself():
-    asked = {name: phrases.phrased(GRAMMAR, name, 3) for name in phrases.PHRASES}
+    asked = {name: phrases.phrased(GRAMMAR, name, 3) for name in PLACING}
     for name, prompts in asked.items():
         assert all(f" {name} " in p.text for p in prompts)
         assert all(p.record.relation and not held_out(p.record) for p in prompts)

@@ -10,6 +10,7 @@ from mmlearn.diffusion import Objective, Schedule
 from mmlearn.stable_diffusion import StableDiffusion
 from mmlearn.train import heard
 from mmlearn.train.recipes.glide import FOUR, TAUGHT
+from mmlearn.world.phrases import PLACING
 
 GRAMMAR = replace(TAUGHT, **FOUR)
 OBJECTIVE = Objective(Schedule.named("cosine"), "eps")
@@ -69,7 +70,7 @@ def test_one_who_does_not_listen_hears_nothing():
 
 
 def test_a_phrase_is_in_both_captions_and_the_things_have_changed_places():
-    for phrase in heard.PHRASES:
+    for phrase in PLACING:
         grammar = replace(GRAMMAR, relations=TAUGHT.relations)
         asked = heard.phrased(grammar, phrase, 6)
         assert len(asked) == 6

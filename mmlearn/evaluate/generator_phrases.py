@@ -3,7 +3,7 @@
 "A cat on the left and a dog on the right" says a place beside each name. "A cat above a
 dog" names the cat first and places it afterwards: a text tower that only looks back,
 as CLIP's does, cannot yet say so in the state of "cat". So each phrase is asked for by
-itself, in pictures of the same two things.
+itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,10 @@ from mmlearn.evaluate.generators import Draws
 from mmlearn.evaluate.glide_relations import RELATION
 from mmlearn.evaluate.prompts import Prompt
 from mmlearn.world.grammar import Grammar, compose
-from mmlearn.world.phrases import captions
+from mmlearn.world.phrases import PLACING, saying
 
 SEED = 43_400_000  # of scenes that no training uses
 EXISTS = "existence"
-# The words that say it, and whether they stand beside each name or between both.
-PHRASES = {
-    "on the left and": "beside",
-    "at the top and": "beside",
-    "to the left of": "between",
-    "to the right of": "between",
-    "above": "between",
-    "over": "between",
-    "below": "between",
-    "under": "between",
-}
 
 
 def measure(request: Request, tools: Tools) -> Claim:
@@ -41,7 +30,7 @@ def measure(request: Request, tools: Tools) -> Claim:
     of ``glide``, which is taught the same world with a text tower of its own."""
     from mmlearn.glide.grammar import GRAMMAR
 
-    asked_for = {name: phrased(GRAMMAR, name, request.plan.own) for name in PHRASES}
+    asked_for = {name: phrased(GRAMMAR, name, request.plan.own) for name in PLACING}
     how = replace(request.how, samples=1)
     return phrases(tools.model, asked_for, tools.judge, how, tools.card)
 
@@ -55,8 +44,7 @@ def phrased(grammar: Grammar, phrase: str, n: int, seed: int = SEED) -> list[Pro
     asking, found, index = replace(grammar, **words), [], 0
     while len(found) < n:
         record, index = compose(asking, seed, index), index + 1
-        said = [text for text in captions(record) if f" {phrase} " in text]
-        if said:
+        if said := saying(record, phrase):
             name = f"{phrase.replace(' ', '-')}-{len(found)}"
             found.append(Prompt(name, "positional", said[0], "seen", record))
     return found
@@ -78,7 +66,7 @@ def phrases(
     for phrase, prompts in asked_for.items():
         pictures.append(asked(model, prompts, how)[:, 0])
         verdicts.append(judged(judge, pictures[-1], prompts))
-        words = {"phrase": phrase, "said": PHRASES[phrase]}
+        words = {"phrase": phrase, "said": PLACING[phrase]}
         there = row_of({}, verdicts[-1], EXISTS, card)["share"]
         rows.append(row_of(words, verdicts[-1], RELATION, card) | {EXISTS: there})
     in_turn = [p for some in zip(*asked_for.values(), strict=True) for p in some]

@@ -27,6 +27,7 @@ from mmlearn.diffusion import Objective
 from mmlearn.stable_diffusion import StableDiffusion
 from mmlearn.train.recipes import glide, stable_diffusion
 from mmlearn.world.grammar import Grammar
+from mmlearn.world.phrases import PLACING, saying
 from mmlearn.world.render import draw
 
 # The kind of scene, and the fact in which its twin is other.
@@ -57,13 +58,6 @@ def pairs(grammar: Grammar, kind: str, fact: str, n: int) -> list[tuple]:
     return found
 
 
-# The ways in which captions say who stands where.
-PHRASES = (
-    *("to the left of", "to the right of", "on the left and"),
-    *("above", "over", "below", "under", "at the top and"),
-)
-
-
 def phrased(grammar: Grammar, phrase: str, n: int) -> list[tuple]:
     """``n`` (scene, its caption, its twin's), which say who stands where in a phrase.
 
@@ -71,10 +65,7 @@ def phrased(grammar: Grammar, phrase: str, n: int) -> list[tuple]:
     """
     found = []
     for scene, twin in pairs(grammar, "relation", "order", 6 * n):
-        both = [
-            [said for said in world.captions(record) if f" {phrase} " in said]
-            for record in (scene, twin)
-        ]
+        both = [saying(record, phrase) for record in (scene, twin)]
         if all(both):
             found.append((scene, both[0][0], both[1][0]))
     return found[:n]
@@ -126,7 +117,7 @@ def gaps_by_phrase(
 ) -> dict[str, tuple[float, float]]:
     """As `gaps`, of the order of two things alone: a phrase to both errors."""
     found = {}
-    for phrase in PHRASES:
+    for phrase in PLACING:
         if not (asked := phrased(grammar, phrase, n)):
             continue
         scenes, own, twins = (list(some) for some in zip(*asked, strict=True))

@@ -38,6 +38,17 @@ _RELATIONS = {
     "below": ("{a} below {b}", "{a} under {b}", "{b} at the top and {a} at the bottom"),
     "on top of": ("{a} on top of {b}", "{b} with {a} on top"),
 }
+# How captions say who stands where, and whether beside each name or between both.
+PLACING = {
+    "on the left and": "beside",
+    "at the top and": "beside",
+    "to the left of": "between",
+    "to the right of": "between",
+    "above": "between",
+    "over": "between",
+    "below": "between",
+    "under": "between",
+}
 
 
 def name_of(item: Item, plural: bool = False) -> str:
@@ -114,3 +125,8 @@ def caption(scene: Scene) -> str:
     """The phrasing that the scene chose for itself."""
     found = captions(scene)
     return found[min(int(scene.phrasing * len(found)), len(found) - 1)]
+
+
+def saying(scene: Scene, phrase: str) -> list[str]:
+    """Those of a scene's captions in which a phrase of `PLACING` stands."""
+    return [text for text in captions(scene) if f" {phrase} " in text]
